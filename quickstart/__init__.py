@@ -1,0 +1,1 @@
+"""What `make up` does before and after Pulumi: find what is missing on a machine, add only that, ask one question."""
