@@ -1,0 +1,1 @@
+"""A GPU host in a box: what Docker Hub, Hugging Face and a Docker host provide, played on this machine."""

@@ -1,0 +1,304 @@
+"""The lab's Docker engine: Engine 28.3.3 or later, in a Debian root of its own, for machines without a usable daemon.
+
+Debian 12's own engine is 20.10, which has neither isolated gateway mode nor the fixes that our isolation claim needs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lab import debian, paths, registry
+from quickstart.console import Step, StepFailed, step
+
+SUITE = "forky"
+PACKAGES = ("ca-certificates", "docker-cli", "docker-registry", "docker.io", "iptables", "openssh-server", "tini")
+FLOOR = (28, 3, 3)
+ROOT_MIB = 700  # measured: 420 MiB, and the packages while they are unpacked
+START_BUDGET_S = 60.0
+STOP_BUDGET_S = 60.0  # containers get their own stop timeouts, 10 s by default, before they are killed
+PROBE_TIMEOUT_S = 3.0
+DEFAULT_SOCKET = "/var/run/docker.sock"
+HOST_CLI = Path("/usr/local/bin/docker")
+SCRIPT = Path(__file__).with_name("dockerd.sh")
+PID_FILE = paths.RUN / "engine.pid"
+
+
+def ensure() -> str:
+    """The DOCKER_HOST to use: a daemon that answers already, else the lab's own, made and started as far as needed."""
+    chosen = os.environ.get("DOCKER_HOST", "")
+    if chosen not in ("", paths.ENGINE_HOST):
+        if version(chosen) is None:
+            raise StepFailed(
+                f"DOCKER_HOST is {chosen}, and no Docker daemon answers there",
+                "start that daemon, or `unset DOCKER_HOST` to use this machine's or the lab's",
+            )
+        return chosen
+    if chosen == "" and version(f"unix://{DEFAULT_SOCKET}") is not None:
+        return f"unix://{DEFAULT_SOCKET}"
+    if version(paths.ENGINE_HOST) is None or not HOST_CLI.exists() and shutil.which("docker") is None:
+        with step("Docker engine (lab)") as current:
+            _make_and_start(current)
+    return paths.ENGINE_HOST
+
+
+def docker_host_in_use() -> str | None:
+    """What a shell should export: the lab's engine when it runs and nothing else was chosen. Starts nothing."""
+    if os.environ.get("DOCKER_HOST", "") not in ("", paths.ENGINE_HOST):
+        return None
+    if not os.environ.get("DOCKER_HOST") and version(f"unix://{DEFAULT_SOCKET}") is not None:
+        return None
+    return paths.ENGINE_HOST if version(paths.ENGINE_HOST) is not None else None
+
+
+def version(docker_host: str) -> str | None:
+    """The version of the daemon that answers at ``docker_host``, or None."""
+    if docker_host.startswith("unix://"):
+        answer = _get(docker_host.removeprefix("unix://"), "/version")
+        return str(answer["Version"]) if isinstance(answer, dict) and "Version" in answer else None
+    command = ["docker", "--host", docker_host, "version", "--format", "{{.Server.Version}}"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() if asked.returncode == 0 else None
+
+
+def _get(socket_path: str, path: str) -> Any:
+    """GET over a Unix socket, without the import time of an HTTP library (`lab env` runs in every new shell)."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+            wire.settimeout(PROBE_TIMEOUT_S)
+            wire.connect(socket_path)
+            wire.sendall(f"GET {path} HTTP/1.0\r\nHost: docker\r\n\r\n".encode())
+            received = b"".join(iter(lambda: wire.recv(65536), b""))
+        return json.loads(received.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return None
+
+
+def parse_version(text: str) -> tuple[int, ...]:
+    """``28.5.2+dfsg4`` → (28, 5, 2)."""
+    found = re.match(r"\d+(?:\.\d+)*", text)
+    return tuple(int(part) for part in found.group().split(".")) if found else ()
+
+
+def root() -> Path:
+    """The engine's root file system. Its name changes with what goes into it, so that a changed recipe is rebuilt."""
+    recipe = json.dumps([SUITE, PACKAGES, debian.MIRROR])
+    return paths.STATE / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def log_file() -> Path:
+    return paths.cache() / "engine.log"
+
+
+def _make_and_start(current: Step) -> None:
+    debian.require_root("starting a Docker engine of our own")
+    with _alone():
+        if version(paths.ENGINE_HOST) is None:
+            _make_root(current)
+            _start(current)
+        _offer_cli(current)
+        current.result(f"Engine {version(paths.ENGINE_HOST)} at {paths.ENGINE_HOST}")
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Two commands at once must not build the same root or start two daemons on the same data."""
+    paths.RUN.mkdir(parents=True, exist_ok=True)
+    with (paths.RUN / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _make_root(current: Step) -> None:
+    target = root()
+    if target.exists():
+        return
+    debian.require_space(paths.STATE, ROOT_MIB, "a Docker engine of our own")
+    unfinished = target.with_suffix(".part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    paths.STATE.mkdir(parents=True, exist_ok=True)
+    current.say(f"installing Debian {SUITE}'s Docker engine into a root of its own")
+    debian.make_root(SUITE, PACKAGES, unfinished, current, paths.cache() / "engine-root.log")
+    unfinished.rename(target)
+
+
+def _start(current: Step) -> None:
+    _end(_running_pid())  # alive but not answering: it would hold the data directory
+    tools = {"iptables": "iptables", "unshare": "util-linux", "nsenter": "util-linux"}
+    debian.ensure_tools(tools, current, paths.cache() / "engine-root.log")
+    _enable_forwarding()
+    data = paths.STATE / "docker"
+    for directory in (data, paths.RUN, paths.cache()):
+        directory.mkdir(parents=True, exist_ok=True)
+    PID_FILE.unlink(missing_ok=True)
+    current.say("starting dockerd")
+    with log_file().open("ab") as log:
+        started_at_byte = log.tell()
+        daemon = subprocess.Popen(
+            ["unshare", "--mount", "--pid", "--fork", "sh", SCRIPT, root(), data, paths.RUN, *daemon_options()],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # survives the command that started it
+            cwd="/",
+        )
+    deadline = time.monotonic() + START_BUDGET_S
+    while (found := version(paths.ENGINE_HOST)) is None:
+        if daemon.poll() is not None or time.monotonic() > deadline:
+            what = "ended at once" if daemon.poll() is not None else f"did not answer within {START_BUDGET_S:.0f} s"
+            tail = log_file().read_bytes()[started_at_byte:].decode(errors="replace").splitlines()[-15:]
+            _end(_running_pid())
+            raise StepFailed(
+                f"the lab's Docker engine {what}; its whole log is {log_file()}",
+                "python3 -m lab down && python3 -m lab up   # or install Docker Engine 28.3.3 or later yourself",
+                tail,
+            )
+        time.sleep(0.05)
+    if parse_version(found) < FLOOR:
+        raise StepFailed(
+            f"Debian {SUITE} at {debian.MIRROR} has Engine {found}, and {'.'.join(map(str, FLOOR))} is needed",
+            "set PAGEINDEX_STACK_DEBIAN_MIRROR to a mirror that is up to date",
+        )
+
+
+def daemon_options() -> list[str]:
+    """dockerd's command line."""
+    return [
+        f"--host={paths.ENGINE_HOST}",
+        "--group=root",  # the socket is root's alone; a group named docker need not exist
+        "--data-root=/var/lib/docker",
+        "--exec-root=/run/docker",
+        "--pidfile=/run/docker.pid",
+        "--storage-driver=overlay2",
+        f"--registry-mirror={registry.URL}",
+    ]
+
+
+def _enable_forwarding() -> None:
+    """dockerd does this too, but inside its own view of /proc/sys, where a locked-down host makes it fail late."""
+    switch = Path("/proc/sys/net/ipv4/ip_forward")
+    if switch.read_text().strip() != "1":
+        switch.write_text("1")
+
+
+def _offer_cli(current: Step) -> None:
+    """A `docker` command for machines without one: the engine's own, run with its own libraries.
+
+    Debian's docker.io would do too, but it brings a daemon that starts at the next boot, and speaks an API that
+    Engine 29 refuses.
+    """
+    if shutil.which("docker") is not None:
+        return
+    inside = root()
+    HOST_CLI.write_text(
+        f"#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
+        f'exec {inside}/lib64/ld-linux-x86-64.so.2 --library-path {inside}/usr/lib/x86_64-linux-gnu '
+        f'{inside}/usr/bin/docker "$@"\n'
+    )
+    HOST_CLI.chmod(0o755)
+    current.say(f"docker command at {HOST_CLI}")
+
+
+def _cli_is_ours() -> bool:
+    try:
+        return "pageindex-stack's lab" in HOST_CLI.read_bytes()[:200].decode("ascii")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _running_pid() -> int | None:
+    """The engine's process as the host numbers it; None when it is gone or the number is another's by now."""
+    try:
+        pid = int(PID_FILE.read_text())
+        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return None
+    return pid if paths.ENGINE_HOST.encode() in command_line else None
+
+
+def _end(pid: int | None) -> None:
+    """Stop the engine by its process id: politely first, so that containers get their SIGTERM."""
+    if pid is None:
+        return
+    for word, patience_s in ((signal.SIGTERM, STOP_BUDGET_S), (signal.SIGKILL, 10.0)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, word)
+        deadline = time.monotonic() + patience_s
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.05)
+        else:
+            return
+    raise StepFailed(f"the lab's Docker engine (process {pid}) does not end", f"ps -o pid,stat,wchan,args {pid}")
+
+
+def down() -> None:
+    """Stop the lab's engine and with it its containers, shims and mounts. Images, volumes and networks stay."""
+    pid = _running_pid()
+    with step("Stop the lab's Docker engine") as current:
+        if pid is None:
+            current.result("it was not running")
+        _end(pid)
+        for leftover in (PID_FILE, paths.ENGINE_SOCKET):
+            leftover.unlink(missing_ok=True)
+
+
+def clean() -> None:
+    """Remove the engine and all that it holds: root, images, containers, volumes, bridges, firewall rules."""
+    down()
+    with step("Remove the lab's Docker engine"):
+        _remove_interfaces_and_rules()
+        if _cli_is_ours():
+            HOST_CLI.unlink()
+        for directory in (paths.STATE, paths.RUN, paths.cache()):
+            shutil.rmtree(directory, ignore_errors=True)
+            if directory.exists():
+                raise StepFailed(f"{directory} cannot be removed completely", f"rm -rf {directory}")
+
+
+def _remove_interfaces_and_rules() -> None:
+    """dockerd leaves its bridges and iptables chains in place when it ends. Another daemon's are not ours to touch."""
+    if not paths.STATE.exists() or version(f"unix://{DEFAULT_SOCKET}") is not None or shutil.which("iptables") is None:
+        return
+    for interface in Path("/sys/class/net").iterdir():
+        if re.fullmatch(r"docker0|br-[0-9a-f]{12}", interface.name) and (interface / "bridge").exists():
+            subprocess.run(["ip", "link", "delete", interface.name], capture_output=True, check=False)
+    for tool in ("iptables", "ip6tables"):
+        for table in ("filter", "nat", "raw"):
+            _remove_chains(tool, table)
+
+
+def _remove_chains(tool: str, table: str) -> None:
+    saved = subprocess.run([tool, "-t", table, "-S"], capture_output=True, text=True, check=False).stdout.splitlines()
+    chains = [line.split()[1] for line in saved if re.match(r"-N DOCKER(-|$)", line)]
+    for rule in saved:
+        if rule.startswith("-A ") and re.search(r"DOCKER|docker0|br-[0-9a-f]{12}", rule):
+            subprocess.run([tool, "-t", table, "-D", *rule.split()[1:]], capture_output=True, check=False)
+    for chain in chains:
+        subprocess.run([tool, "-t", table, "-F", chain], capture_output=True, check=False)
+    for chain in chains:
+        subprocess.run([tool, "-t", table, "-X", chain], capture_output=True, check=False)
+
+
+def status() -> str:
+    """One line for `python3 -m lab status`."""
+    found = version(paths.ENGINE_HOST)
+    if found is not None:
+        return f"Engine {found} at {paths.ENGINE_HOST}, process {_running_pid()}"
+    return "down" if root().exists() else "not installed"

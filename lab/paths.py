@@ -1,0 +1,20 @@
+"""Where the lab keeps its things. Everything of the lab is below one of these three directories."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+STATE = Path("/var/lib/pageindex-stack-lab")  # the engine's root, its images and containers, the registry's blobs
+RUN = Path("/run/pageindex-stack-lab")  # the socket and the pid files; gone after a reboot, as the processes are
+ENGINE_SOCKET = RUN / "docker.sock"
+ENGINE_HOST = f"unix://{ENGINE_SOCKET}"
+
+
+def cache() -> Path:
+    """Logs, and what can be downloaded or built again."""
+    base = os.environ.get("PAGEINDEX_STACK_CACHE")
+    if base:
+        return Path(base) / "lab"
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(home) / "pageindex-stack" / "lab"
