@@ -1,4 +1,4 @@
-"""How long-running set-up work shows itself on a terminal, and how it fails: one sentence and the command that mends it.
+"""How long set-up work shows itself on a terminal, and how it fails: one sentence and the command that mends it.
 
 Standard library only: it runs on a machine where nothing is installed yet.
 """

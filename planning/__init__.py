@@ -1,0 +1,1 @@
+"""What should run: settings, catalog and the plan made of them. Pure Python; never imports pulumi."""
