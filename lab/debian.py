@@ -117,5 +117,6 @@ def certificate_hooks() -> list[str]:
     hooks = []
     for directory in CERTIFICATES:
         if directory.is_dir():
-            hooks.append(f'mkdir -p "$1{directory}" && cp -aL {directory}/. "$1{directory}/"')
+            # Debian's are links to absolute paths: without --remove-destination cp would follow them back to here.
+            hooks.append(f'mkdir -p "$1{directory}" && cp -aL --remove-destination {directory}/. "$1{directory}/"')
     return hooks

