@@ -13,13 +13,12 @@ import mmap
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
+import numpy as np  # type: ignore[import-not-found, unused-ignore]  # not in the project's own environment
 
-Float32 = npt.NDArray[np.float32]
-Bytes = npt.NDArray[np.uint8]
+Float32: TypeAlias = Any  # numpy arrays of these
+Bytes: TypeAlias = Any
 
 # GGUF metadata types by their number in the file: struct formats of the scalars, then the two composed ones.
 SCALAR_FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -156,7 +155,7 @@ def weights(tensor: Tensor, metadata: dict[str, Any]) -> Float32:
     return values
 
 
-def bfloat16_bits(values: Float32) -> npt.NDArray[np.uint16]:
+def bfloat16_bits(values: Float32) -> Bytes:
     """Round to the nearest bfloat16, ties to even, as torch does."""
     bits = np.ascontiguousarray(values).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype("<u2")

@@ -1,4 +1,4 @@
-"""Faults that the model hub plays on request: an answer with another status, a hang, a cut (orderly or by a reset), a flipped bit, a slow line."""
+"""Faults that the model hub plays on request: a status, a hang, a cut, a reset, a flipped bit, a slow line."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class HubServer(ThreadingHTTPServer):
     @property
     def endpoint(self) -> str:
         host, port = self.server_address[:2]
-        return f"http://{str(host)}:{port}"
+        return f"http://{host!s}:{port}"
 
     def stop(self) -> None:
         self.stopping.set()
@@ -145,12 +145,16 @@ class HubHandler(BaseHTTPRequestHandler):
         snapshot, commit = self._snapshot(repo, unquote(quoted) or "main", token)
         if verb in (None, "revision"):
             blobs = _is_true(query, "blobs")
-            return self._send_json(self.server.store.model_info(repo, snapshot, commit, blobs))
-        if verb == "paths-info":
-            return self._send_json(self._paths_info(snapshot, body))
-        entries = self.server.store.tree(snapshot, unquote(folder), _is_true(query, "recursive"))
+            self._send_json(self.server.store.model_info(repo, snapshot, commit, blobs))
+        elif verb == "paths-info":
+            self._send_json(self._paths_info(snapshot, body))
+        else:
+            self._send_tree(snapshot, commit, unquote(folder), query)
+
+    def _send_tree(self, snapshot: Snapshot, commit: str, folder: str, query: dict[str, list[str]]) -> None:
+        entries = self.server.store.tree(snapshot, folder, _is_true(query, "recursive"))
         if entries is None:
-            raise Answer(404, f"{folder} does not exist on {quoted}", "EntryNotFound", {"X-Repo-Commit": commit})
+            raise Answer(404, f"{folder} does not exist on {commit}", "EntryNotFound", {"X-Repo-Commit": commit})
         start = int(query.get("cursor", ["0"])[0])
         end = start + min(int(query.get("limit", [str(PAGE_ENTRIES)])[0]), PAGE_ENTRIES)
         headers = {"X-Repo-Commit": commit}
@@ -250,10 +254,10 @@ class HubHandler(BaseHTTPRequestHandler):
             return
         if source is not None:
             source.seek(start)
-        first, sent = start, 0
+        sent = 0
         while start < end:
             size = min(CHUNK, end - start)
-            chunk = bytearray(source.read(size) if source is not None else content[start - first : start - first + size])
+            chunk = bytearray(source.read(size) if source is not None else content[sent : sent + size])
             if fault is not None:
                 chunk = self._spoil(chunk, start, sent, fault)
             self.wfile.write(chunk)

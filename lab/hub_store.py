@@ -40,9 +40,7 @@ class HubFile:
 
     @cached_property
     def _pointer(self) -> bytes:
-        return (
-            f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
-        )
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {self.size}\n".encode()
 
     @property
     def oid(self) -> str:
@@ -119,7 +117,7 @@ class Store:
         return self.default
 
     def resolve(self, repo: str, snapshot: Snapshot, revision: str) -> str | None:
-        """The commit that a revision means. Any full commit is taken as one with this content, as catalogs pin theirs."""
+        """The commit that a revision means. Catalogs pin commits of the real Hub: any full one has this content."""
         if COMMIT.fullmatch(revision):
             return revision
         return snapshot.commit(repo) if revision in ("main", "refs/heads/main") else None

