@@ -38,10 +38,14 @@ _CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # lower case: nginx comp
 _TEMPLATES = Path(__file__).resolve().parents[1] / "services" / "gateway"
 
 ClientName = Annotated[str, StringConstraints(pattern=rf"^{_CLIENT_NAME.pattern}$")]
-UrlPath = Annotated[str, StringConstraints(pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?$")]
+UrlPath = Annotated[
+    str, StringConstraints(pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?$")
+]
 RoutePath = Annotated[str, StringConstraints(pattern=r"^(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
 Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}$")]
-ServerName = Annotated[str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")]
+ServerName = Annotated[
+    str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")
+]
 
 # status: (OpenAI's error type, code, message). Messages go into nginx strings: no quote, no dollar sign, no backslash.
 ERRORS: Mapping[int, tuple[str, str, str]] = {
@@ -297,7 +301,9 @@ def _api_locations(config: GatewayConfig, path_check: str) -> list[str]:
             lines += [f"location = {path} {{", '    if ($client = "") { return 401; }']
             lines += [f"    {path_check.strip()}"] if path_check else []
             lines += [f"    if ($request_method != {method}) {{ return 405; }}"]
-            lines += ["    client_max_body_size 1;  # nginx has no smaller limit than a byte"] if method == "GET" else []
+            lines += (
+                ["    client_max_body_size 1;  # nginx has no smaller limit than a byte"] if method == "GET" else []
+            )
             lines += [f"    proxy_pass http://vllm{path};", "}"]  # this path and no other spelling of it
     return lines
 

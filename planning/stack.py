@@ -40,6 +40,23 @@ class StackPlan:
         """Where the model lies in the weights volume, relative to its root."""
         return f"{self.model.repo.replace('/', '--')}/{self.model.revision}"
 
+    @property
+    def vllm_fingerprint(self) -> str:
+        """Changes with everything for which vLLM is replaced, and so loads its weights anew."""
+        return self.settings.vllm.model_dump_json() + self.vllm_image
+
+    def next_steps(self, api_url: str, app_url: str) -> str:
+        """What a user types next."""
+        return "\n".join(
+            [
+                f"export KEY=$(pulumi stack output -s {self.stack} api_key --show-secrets)",
+                f'curl -H "Authorization: Bearer $KEY" {api_url}/models',
+                f'curl -H "Authorization: Bearer $KEY" -F file=@document.pdf {app_url}/api/documents',
+                f'curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
+                f"""  -d '{{"question": "What does it say?"}}' {app_url}/api/ask""",
+            ]
+        )
+
 
 def plan_stack(
     stack: str,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,7 +20,6 @@ HEARTBEAT_S = 10.0  # without a terminal: one line at this pace says that a long
 REDRAW_S = 0.2
 BAR_CELLS = 24
 TAIL_LINES = 15
-_output_lock = threading.Lock()
 
 
 class StepFailed(Exception):
@@ -50,7 +50,7 @@ def duration(seconds: float) -> str:
 
 
 class Step:
-    """One announced piece of work. Several may run at once; each then keeps to whole lines."""
+    """One announced piece of work. Several may run at once; a terminal then shows them side by side."""
 
     def __init__(self, title: str):
         self.title = title
@@ -58,7 +58,6 @@ class Step:
         self.outcome = "done"
         self._activity = ""
         self._bar = ""
-        self._ended = threading.Event()
 
     @property
     def elapsed_s(self) -> float:
@@ -81,20 +80,55 @@ class Step:
         """Say how it ended, in place of ``done``."""
         self.outcome = outcome
 
-    def _status(self) -> str:
-        parts = [self._bar, self._activity, duration(self.elapsed_s)]
-        return f"  {self.title}: " + "  ".join(part for part in parts if part)
+    def status(self, width: int = 200) -> str:
+        """The step as it stands, in at most ``width`` characters."""
+        parts = [duration(self.elapsed_s), self._bar, self._activity]
+        return f"{self.title}: {'  '.join(part for part in parts if part)}"[:width]
 
-    def _show_until_ended(self) -> None:
+
+class _Display:
+    """Shows the running steps: on a terminal in one line that is redrawn, elsewhere a line now and then."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._lock = threading.RLock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, step: Step) -> None:
+        with self._lock:
+            self._steps.append(step)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._show, daemon=True)
+                self._thread.start()
+
+    def remove(self, step: Step, ending: str) -> None:
+        with self._lock:
+            self._steps.remove(step)
+            self.line(ending)
+
+    def line(self, text: str) -> None:
+        with self._lock:
+            if _is_terminal():
+                sys.stderr.write("\r\x1b[2K")
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def _show(self) -> None:
         on_terminal = _is_terminal()
-        while not self._ended.wait(REDRAW_S if on_terminal else HEARTBEAT_S):
-            with _output_lock:
-                if on_terminal:
-                    width = os.get_terminal_size(sys.stderr.fileno()).columns
-                    sys.stderr.write(f"\r\x1b[2K{self._status()[: width - 1]}")
-                else:
-                    sys.stderr.write(f"{self._status()}\n")
+        while True:
+            time.sleep(REDRAW_S if on_terminal else HEARTBEAT_S)
+            with self._lock:
+                if on_terminal and self._steps:
+                    width = shutil.get_terminal_size().columns // len(self._steps) - 4
+                    shown = "  |  ".join(step.status(max(20, width)) for step in self._steps)
+                    sys.stderr.write(f"\r\x1b[2K  {shown}")
+                for step in [] if on_terminal else self._steps:
+                    if step.elapsed_s >= HEARTBEAT_S / 2:
+                        sys.stderr.write(f"  … {step.status()}\n")
                 sys.stderr.flush()
+
+
+_display = _Display()
 
 
 def _is_terminal() -> bool:
@@ -103,28 +137,20 @@ def _is_terminal() -> bool:
 
 def line(text: str = "") -> None:
     """Print one whole line among the running steps."""
-    with _output_lock:
-        if _is_terminal():
-            sys.stderr.write("\r\x1b[2K")
-        sys.stderr.write(f"{text}\n")
-        sys.stderr.flush()
+    _display.line(text)
 
 
 @contextlib.contextmanager
 def step(title: str) -> Iterator[Step]:
     """Announce a piece of work, show that it lives, and print how long it took or that it failed."""
     current = Step(title)
-    display = threading.Thread(target=current._show_until_ended, daemon=True)
-    display.start()
-    mark = "failed"
+    _display.add(current)
+    mark, outcome = "✗", "failed"
     try:
         yield current
-        mark = "ok"
+        mark, outcome = "✓", current.outcome
     finally:
-        current._ended.set()
-        display.join()
-        ending = current.outcome if mark == "ok" else "failed"
-        line(f"{'✓' if mark == 'ok' else '✗'} {title}: {ending} ({duration(current.elapsed_s)})")
+        _display.remove(current, f"{mark} {title}: {outcome} ({duration(current.elapsed_s)})")
 
 
 def run(

@@ -1,0 +1,116 @@
+"""A GPU host as a private document-intelligence service. Reads like its architecture diagram, top to bottom."""
+
+import pulumi
+import pulumi_docker as docker
+
+from components import (
+    Checks,
+    ChecksArgs,
+    Gateway,
+    GatewayArgs,
+    IsolatedNetwork,
+    IsolatedNetworkArgs,
+    ModelCache,
+    ModelCacheArgs,
+    PageIndexApp,
+    PageIndexAppArgs,
+    SecretKey,
+    VllmServer,
+    VllmServerArgs,
+)
+from planning.images import resolve_image
+from planning.vllm_command import STABLE_ALIAS
+from stack_file import client_keys, hub_endpoint, load_plan
+
+plan = load_plan()
+settings, prefix, host = plan.settings, plan.prefix, plan.settings.host.docker
+daemon = docker.Provider("host", host=host)
+on_host = pulumi.ResourceOptions(providers=[daemon])
+
+vllm_key = SecretKey("vllm-key")
+keys = client_keys(plan)
+
+network = IsolatedNetwork("private", IsolatedNetworkArgs(prefix=prefix), on_host)
+
+cache = ModelCache(
+    "models",
+    ModelCacheArgs(
+        prefix=prefix,
+        repo=plan.model.repo,
+        revision=plan.model.revision,
+        base_image=resolve_image("python"),
+        endpoint=hub_endpoint(plan),
+        timeout_s=settings.model_cache.download_timeout_s,
+        hf_token=plan.secrets.hf_token and pulumi.Output.secret(plan.secrets.hf_token),
+        verify_when=[plan.vllm_fingerprint],
+        docker_host=host,
+    ),
+    on_host,
+)
+llm = VllmServer(
+    "llm",
+    VllmServerArgs(
+        prefix=prefix,
+        settings=settings.vllm,
+        image=plan.vllm_image,
+        model=plan.model,
+        model_directory=cache.model_directory,
+        model_volume=cache.volume_name,
+        network_name=network.network_name,
+        api_key=vllm_key.value,
+        docker_host=host,
+    ),
+    pulumi.ResourceOptions(providers=[daemon], depends_on=[cache]),
+)
+app = PageIndexApp(
+    "pageindex",
+    PageIndexAppArgs(
+        prefix=prefix,
+        settings=settings.pageindex,
+        base_image=resolve_image("python"),
+        network_name=network.network_name,
+        llm_base_url=llm.base_url,
+        llm_api_key=vllm_key.value,
+        context_tokens=settings.vllm.max_model_len,
+        docker_host=host,
+    ),
+    on_host,
+)
+gateway = Gateway(
+    "gateway",
+    GatewayArgs(
+        prefix=prefix,
+        settings=settings.gateway,
+        image=resolve_image("nginx"),
+        network_name=network.network_name,
+        upstreams=llm.upstreams,
+        app_upstream=app.upstream,
+        client_keys=keys,
+        upstream_key=vllm_key.value,
+        docker_host=host,
+    ),
+    on_host,
+)
+checks = Checks(
+    "checks",
+    ChecksArgs(
+        api_url=gateway.api_url,
+        app_url=gateway.app_url,
+        api_key=next(iter(keys.values())),
+        served_models=[plan.model.repo, STABLE_ALIAS],
+        network_name=network.network_name,
+        isolated_containers=[*llm.container_names, app.container_name],
+        gateway_container=gateway.container_name,
+        bind=settings.gateway.bind,
+        triggers=[network.network_id, *llm.ready, app.ready, gateway.ready],
+        docker_host=host,
+    ),
+)
+
+pulumi.export("api_url", gateway.api_url)
+pulumi.export("app_url", gateway.app_url)
+pulumi.export("api_key", next(iter(keys.values())))
+pulumi.export("clients", list(keys))
+pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})
+pulumi.export("checks", checks.results)
+pulumi.export("next_steps", plan.next_steps(gateway.api_url, gateway.app_url))

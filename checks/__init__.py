@@ -1,0 +1,1 @@
+"""What `up` asks of the finished stack. Knows URLs and a docker command line, nothing of Pulumi."""

@@ -1,0 +1,51 @@
+"""`python -m checks QUESTION`: facts as JSON on standard input, the finding as JSON on standard output.
+
+Exit code 1 and a report on standard error when the stack is not what was promised.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from checks.containers import finished, healthy
+from checks.outcome import CheckFailed
+
+Question = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _load(name: str) -> Question:
+    """Import only what a question needs: gates wait for slow things, but start quickly."""
+    if name == "isolation":
+        from checks.isolation import isolation
+
+        return isolation
+    if name == "inference":
+        from checks.inference import inference
+
+        return inference
+    if name == "documents":
+        from checks.documents import documents
+
+        return documents
+    return {"healthy": healthy, "finished": finished}[name]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
+    parser.add_argument("question", choices=["healthy", "finished", "isolation", "inference", "documents"])
+    question = parser.parse_args().question
+    facts = json.load(sys.stdin)
+    try:
+        print(json.dumps(_load(question)(facts)))
+    except CheckFailed as failure:
+        print(f"check `{question}` failed\n{failure.report()}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

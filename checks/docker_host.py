@@ -1,0 +1,79 @@
+"""The host's containers, seen through the docker command line: what they are, what they say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from checks.outcome import CheckFailed
+
+COMMAND_TIMEOUT_S = 60
+LOG_LINES = 20
+
+
+class DockerHost:
+    """One daemon; ``address`` as in DOCKER_HOST, empty for the environment's own."""
+
+    def __init__(self, address: str | None = None):
+        self._environment = {**os.environ, **({"DOCKER_HOST": address} if address else {})}
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(
+                ["docker", *arguments],
+                env=self._environment,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=COMMAND_TIMEOUT_S,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise CheckFailed(
+                expected="the docker command line",
+                got="no `docker` on PATH",
+                do="install it (Debian: apt-get install docker.io; elsewhere Docker's own docker-ce-cli)",
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise CheckFailed(
+                expected=f"an answer from the Docker daemon within {COMMAND_TIMEOUT_S} s",
+                got=f"none to `docker {' '.join(arguments[:2])}`",
+                do="look whether the daemon lives: docker info",
+            ) from None
+
+    def _answer(self, *arguments: str) -> str:
+        done = self._run(*arguments)
+        if done.returncode != 0:
+            raise CheckFailed(
+                expected=f"`docker {' '.join(arguments[:3])}` to work",
+                got=done.stderr.strip() or f"exit code {done.returncode}",
+                do="run it by hand; `pulumi up --refresh` brings back what was removed",
+            )
+        return done.stdout
+
+    def engine_version(self) -> tuple[int, ...]:
+        """For example (28, 5, 2)."""
+        text = self._answer("version", "--format", "{{.Server.Version}}").strip()
+        return tuple(int(part) for part in text.split("+")[0].split("-")[0].split("~")[0].split(".")[:3])
+
+    def container(self, name: str) -> dict[str, Any]:
+        """`docker inspect` of one container."""
+        found: list[dict[str, Any]] = json.loads(self._answer("container", "inspect", name))
+        return found[0]
+
+    def network(self, name: str) -> dict[str, Any]:
+        """`docker inspect` of one network."""
+        found: list[dict[str, Any]] = json.loads(self._answer("network", "inspect", name))
+        return found[0]
+
+    def read_file(self, container: str, path: str) -> str:
+        """A text file as the container's own processes see it; empty if there is none."""
+        done = self._run("exec", container, "cat", path)
+        return done.stdout if done.returncode == 0 else ""
+
+    def last_log_lines(self, container: str, count: int = LOG_LINES) -> list[str]:
+        """What the container said last, both streams, without empty lines."""
+        done = self._run("logs", "--tail", str(count), container)
+        return [line.rstrip() for line in (done.stdout + done.stderr).splitlines() if line.strip()][-count:]

@@ -1,0 +1,79 @@
+"""Checks: the finished stack is asked whether it is what was promised; a failing check fails the `up`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.command import ask
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChecksArgs:
+    """Where to ask, and ``triggers``: ids after whose change everything is asked again."""
+
+    api_url: str
+    app_url: str
+    api_key: pulumi.Input[str]
+    served_models: Sequence[str]
+    network_name: pulumi.Input[str]
+    isolated_containers: Sequence[str]
+    gateway_container: str
+    bind: str
+    triggers: Sequence[pulumi.Input[Any]]
+    docker_host: str | None = None
+
+
+class Checks(pulumi.ComponentResource):
+    """Isolation, inference and documents, in parallel. ``results`` maps each check to what it found."""
+
+    results: pulumi.Output[dict[str, Any]]
+
+    def __init__(self, name: str, args: ChecksArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:Checks", name, None, opts)
+        host = {"docker_host": args.docker_host}
+        api_key = pulumi.Output.secret(args.api_key)
+        questions: Mapping[str, Mapping[str, Any]] = {
+            "isolation": {
+                **host,
+                "network": args.network_name,
+                "isolated_containers": list(args.isolated_containers),
+                "gateway_container": args.gateway_container,
+                "bind": args.bind,
+            },
+            "inference": {
+                **host,
+                "api_url": args.api_url,
+                "api_key": api_key,
+                "served_models": list(args.served_models),
+                "blame": args.isolated_containers[0],
+            },
+            "documents": {
+                **host,
+                "app_url": args.app_url,
+                "api_key": api_key,
+                "blame": args.isolated_containers[-1],
+            },
+        }
+        asked = {
+            question: ask(
+                f"{name}-{question}",
+                question,
+                facts,
+                triggers=args.triggers,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            for question, facts in questions.items()
+        }
+        answers = pulumi.Output.all(**{question: command.stdout for question, command in asked.items()})
+        # What a check prints is a finding, made to be shown; its input, which holds a key, is what is secret.
+        self.results = pulumi.Output.unsecret(answers.apply(_parsed))
+        self.register_outputs({"results": self.results})
+
+
+def _parsed(answers: Mapping[str, str]) -> dict[str, Any]:
+    return {question: json.loads(text) for question, text in answers.items()}

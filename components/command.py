@@ -1,0 +1,39 @@
+"""Commands of our own `checks` package as resources: gates that wait, and checks that ask."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi_command import local
+
+
+def interpreter() -> str:
+    """The running Python, relative where it lies in the working directory: a clone elsewhere is no difference."""
+    running, here = Path(sys.executable), Path.cwd()
+    return str(running.relative_to(here)) if running.is_relative_to(here) else str(running)
+
+
+def ask(
+    resource_name: str,
+    question: str,
+    facts: Mapping[str, Any],
+    *,
+    triggers: Sequence[pulumi.Input[Any]],
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """Run ``python -m checks <question>`` with ``facts`` as JSON on its standard input, again when a trigger changes.
+
+    Everything goes by standard input because facts contain keys, and command lines and environments are readable.
+    A secret among the facts makes the whole input a secret.
+    """
+    return local.Command(
+        resource_name,
+        create=f"{interpreter()} -m checks {question}",
+        stdin=pulumi.Output.json_dumps(dict(facts), sort_keys=True),
+        triggers=list(triggers),
+        opts=opts,
+    )

@@ -1,0 +1,70 @@
+"""ConfigFiles: files, secret ones too, brought into a container whose root is read-only."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigFilesArgs:
+    """``files`` maps names to contents. ``image`` is never run; any image that the host has will do."""
+
+    prefix: str
+    component: str
+    image: pulumi.Input[str]
+    files: Mapping[str, pulumi.Input[str]]
+
+
+class ConfigFiles(pulumi.ComponentResource):
+    """A small volume with files of mode 0440, root:root, for containers that run in group 0.
+
+    Docker refuses uploads into a container with a read-only root, so a container that is created but never started
+    carries them into the volume. The contents stand in no environment, command line or ``docker inspect``.
+    """
+
+    volume_name: pulumi.Output[str]
+    digest: pulumi.Output[str]
+    """Hash over all contents: a label with it restarts the reader when a file changes."""
+
+    def __init__(self, name: str, args: ConfigFilesArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:ConfigFiles", name, None, opts)
+        host_name = f"{args.prefix}-{args.component}-files"
+        marks = labels(args.prefix, args.component, fingerprint(sorted(args.files)))
+        volume = docker.Volume(
+            f"{name}-volume", name=host_name, labels=label_args(marks), opts=pulumi.ResourceOptions(parent=self)
+        )
+        carrier = hardened_container(
+            f"{name}-carrier",
+            host_name=host_name,
+            image=args.image,
+            user="0:0",
+            networks=(),
+            labelled=marks,
+            volumes=[{"volume_name": volume.name, "container_path": FILES_PATH}],
+            restart="no",
+            start=False,
+            must_run=False,
+            uploads=[
+                {"file": f"{FILES_PATH}/{file}", "content": content, "permissions": "0440"}
+                for file, content in sorted(args.files.items())
+            ],
+            # The volume holds one set of files: the old carrier must not be removed after the new one wrote them.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        contents = pulumi.Output.all(**args.files)
+        self.digest = pulumi.Output.unsecret(contents.apply(_digest))
+        # Known only once the carrier has written: readers that take the name wait for the files.
+        self.volume_name = pulumi.Output.all(volume.name, carrier.id).apply(lambda both: str(both[0]))
+        self.register_outputs({"volume_name": self.volume_name, "digest": self.digest})
+
+
+def _digest(contents: Mapping[str, str]) -> str:
+    joined = "\0".join(f"{file}\0{content}" for file, content in sorted(contents.items()))
+    return hashlib.sha256(joined.encode()).hexdigest()[:16]

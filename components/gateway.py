@@ -1,0 +1,133 @@
+"""Gateway: nginx, the only container with published ports. Listed paths pass, for clients with a key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.command import ask
+from components.config_files import ConfigFiles, ConfigFilesArgs
+from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
+from planning import gateway_config as nginx
+from planning.settings import GatewaySettings
+
+STARTUP_S = 60
+MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    """``upstreams`` and ``app_upstream`` are host:port on the internal network; keys are client name to key."""
+
+    prefix: str
+    settings: GatewaySettings
+    image: str
+    network_name: pulumi.Input[str]
+    upstreams: Sequence[str]
+    app_upstream: str | None
+    client_keys: Mapping[str, pulumi.Input[str]]
+    upstream_key: pulumi.Input[str]
+    docker_host: str | None = None
+
+    def nginx_config(self) -> nginx.GatewayConfig:
+        """What nginx is told, secrets aside."""
+        settings = self.settings
+        return nginx.GatewayConfig(
+            vllm_replicas=tuple(self.upstreams),
+            app=self.app_upstream,
+            server_names=tuple(dict.fromkeys(["localhost", "127.0.0.1", settings.bind, *settings.server_names])),
+            clients={
+                name: nginx.ClientLimits(
+                    requests_per_minute=limits.requests_per_minute, parallel_requests=limits.parallel_requests
+                )
+                for name, limits in settings.clients.items()
+            },
+            max_body_mib=settings.max_body_mib,
+            timeout_s=settings.timeout_s,
+        )
+
+
+class Gateway(pulumi.ComponentResource):
+    """The one door: ``api_url`` (OpenAI-compatible) and ``app_url`` (PageIndex) on the host's bind address."""
+
+    api_url: str
+    app_url: str
+    container_name: str
+    ready: pulumi.Output[str]
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:Gateway", name, None, opts)
+        settings, config = args.settings, args.nginx_config()
+        image = docker.RemoteImage(
+            f"{name}-image", name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+        )
+        edge = docker.Network(
+            f"{name}-edge",
+            name=f"{args.prefix}-edge",
+            driver="bridge",
+            labels=label_args(labels(args.prefix, "edge", "-")),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name is fixed
+        )
+        files = ConfigFiles(
+            f"{name}-files",
+            ConfigFilesArgs(
+                prefix=args.prefix,
+                component="gateway",
+                image=image.image_id,
+                files={
+                    nginx.NGINX_CONF: nginx.render_nginx_conf(config),
+                    nginx.CLIENT_KEYS_CONF: pulumi.Output.secret(
+                        pulumi.Output.all(**args.client_keys).apply(nginx.render_client_keys)
+                    ),
+                    nginx.UPSTREAM_KEY_CONF: pulumi.Output.secret(
+                        pulumi.Output.from_input(args.upstream_key).apply(nginx.render_upstream_key)
+                    ),
+                },
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        container = hardened_container(
+            f"{name}-container",
+            host_name=f"{args.prefix}-gateway",
+            image=image.image_id,
+            user=nginx.USER,
+            networks=[{"name": args.network_name}, {"name": edge.name}],
+            labelled={
+                **labels(args.prefix, "gateway", fingerprint(config.model_dump(), settings.model_dump())),
+                "pageindex-stack.files": files.digest,
+            },
+            entrypoints=list(nginx.ENTRYPOINT),
+            command=list(nginx.COMMAND),
+            volumes=[{"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True}],
+            tmpfs={"/tmp": f"size={config.tmpfs_mib}m"},
+            memory=MEMORY_MIB + config.tmpfs_mib,
+            stop_timeout=config.stop_timeout_s,
+            destroy_grace_seconds=config.stop_timeout_s,
+            stop_signal=nginx.STOP_SIGNAL,
+            ports=[
+                {"internal": nginx.API_PORT, "external": settings.api_port, "ip": settings.bind},
+                {"internal": nginx.APP_PORT, "external": settings.app_port, "ip": settings.bind},
+            ],
+            healthcheck=healthcheck(["CMD", *nginx.HEALTH_COMMAND], startup_s=STARTUP_S),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one process holds the ports
+        )
+        gate = ask(
+            f"{name}-ready",
+            "healthy",
+            {
+                "container": container.name,
+                "what": "the gateway",
+                "timeout_s": STARTUP_S,
+                "docker_host": args.docker_host,
+            },
+            triggers=[container.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.api_url = f"http://{settings.bind}:{settings.api_port}/v1"
+        self.app_url = f"http://{settings.bind}:{settings.app_port}"
+        self.container_name = f"{args.prefix}-gateway"
+        self.ready = gate.id
+        self.register_outputs({"api_url": self.api_url, "app_url": self.app_url})

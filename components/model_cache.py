@@ -1,0 +1,122 @@
+"""ModelCache: a volume with verified weights, filled once by a container that alone may reach the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components.command import ask
+from components.config_files import ConfigFiles, ConfigFilesArgs
+from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
+from components.service_image import service_image
+
+MODELS_PATH = "/models"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCacheArgs:
+    """``verify_when`` holds values after whose change the weights are verified again before anybody loads them."""
+
+    prefix: str
+    repo: str
+    revision: str
+    base_image: str
+    endpoint: str | None = None
+    """Address of a mirror; None is the hub itself."""
+    timeout_s: int = 7200
+    hf_token: pulumi.Input[str] | None = None
+    verify_when: Sequence[str] = ()
+    docker_host: str | None = None
+
+
+class ModelCache(pulumi.ComponentResource):
+    """Weights at ``<volume_name>:/<model_directory>``. Depend on it to wait until they are complete and verified.
+
+    The volume outlives `pulumi destroy`; the next `up` finds and verifies it without the hub.
+    """
+
+    volume_name: pulumi.Output[str]
+    model_directory: str
+    verified: pulumi.Output[str]
+    """Id of the gate that waits for the verification."""
+
+    def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
+        config_hash = fingerprint(args.repo, args.revision, args.endpoint, args.timeout_s, *args.verify_when)
+        marks = labels(args.prefix, "model-fetch", config_hash)
+        # Without the config hash: a changed label would replace the volume, and with it the weights.
+        volume_marks = labels(args.prefix, "models", "-")
+        volume = docker.Volume(
+            f"{name}-volume",
+            name=f"{args.prefix}-models",
+            labels=label_args(volume_marks),
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
+        egress = docker.Network(
+            f"{name}-egress",
+            name=f"{args.prefix}-egress",
+            driver="bridge",
+            labels=label_args(labels(args.prefix, "egress", "-")),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        image = service_image(
+            f"{name}-image",
+            service="model_downloader",
+            prefix=args.prefix,
+            base_image=args.base_image,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        volumes: list[dict[str, Any]] = [{"volume_name": volume.name, "container_path": MODELS_PATH}]
+        if args.hf_token is not None:
+            token = ConfigFiles(
+                f"{name}-token",
+                ConfigFilesArgs(
+                    prefix=args.prefix,
+                    component="model-fetch",
+                    image=image.image_id,
+                    files={"hf-token": args.hf_token},
+                ),
+                pulumi.ResourceOptions(parent=self),
+            )
+            volumes.append({"volume_name": token.volume_name, "container_path": FILES_PATH, "read_only": True})
+        environment = {
+            "MODEL_REPO": args.repo,
+            "MODEL_REVISION": args.revision,
+            "MODEL_TIMEOUT_S": str(args.timeout_s),
+        }
+        if args.endpoint:
+            environment["HF_ENDPOINT"] = args.endpoint
+        fetch = hardened_container(
+            f"{name}-fetch",
+            host_name=f"{args.prefix}-model-fetch",
+            image=image.image_id,
+            user="10002:0",
+            networks=[{"name": egress.name}],
+            labelled=marks,
+            volumes=volumes,
+            environment=environment,
+            restart="no",
+            must_run=False,
+            tmpfs={"/tmp": ""},
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one writer at a time
+        )
+        gate = ask(
+            f"{name}-verified",
+            "finished",
+            {
+                "container": fetch.name,
+                "what": f"weights of {args.repo}",
+                "timeout_s": args.timeout_s,
+                "docker_host": args.docker_host,
+            },
+            triggers=[fetch.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.volume_name = volume.name
+        self.model_directory = f"{args.repo.replace('/', '--')}/{args.revision}"
+        self.verified = gate.id
+        self.register_outputs({"volume_name": self.volume_name, "model_directory": self.model_directory})

@@ -1,0 +1,112 @@
+"""PageIndexApp: the official pageindex library behind an HTTP API, on the isolated network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.command import ask
+from components.config_files import ConfigFiles, ConfigFilesArgs
+from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
+from components.service_image import service_image
+from planning.settings import PageIndexSettings
+from planning.vllm_command import STABLE_ALIAS
+
+APP_PORT = 3000  # inside the network; the gateway publishes it
+STARTUP_S = 120
+DATA_PATH = "/data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageIndexAppArgs:
+    """Settings, the model's address and key, and the longest context that the model serves, in tokens."""
+
+    prefix: str
+    settings: PageIndexSettings
+    base_image: str
+    network_name: pulumi.Input[str]
+    llm_base_url: str
+    llm_api_key: pulumi.Input[str]
+    context_tokens: int
+    docker_host: str | None = None
+
+
+class PageIndexApp(pulumi.ComponentResource):
+    """Answers from documents at ``upstream``. Documents live in a volume that goes with `pulumi destroy`."""
+
+    upstream: str
+    container_name: str
+    ready: pulumi.Output[str]
+
+    def __init__(self, name: str, args: PageIndexAppArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:PageIndexApp", name, None, opts)
+        image = service_image(
+            f"{name}-image",
+            service="pageindex_app",
+            prefix=args.prefix,
+            base_image=args.base_image,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        documents = docker.Volume(
+            f"{name}-documents",
+            name=f"{args.prefix}-documents",
+            labels=label_args(labels(args.prefix, "documents", "-")),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        files = ConfigFiles(
+            f"{name}-files",
+            ConfigFilesArgs(
+                prefix=args.prefix, component="app", image=image.image_id, files={"vllm-key": args.llm_api_key}
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+        environment = {
+            "VLLM_BASE_URL": args.llm_base_url,
+            "VLLM_MODEL": STABLE_ALIAS,
+            "VLLM_API_KEY_FILE": f"{FILES_PATH}/vllm-key",
+            "ANSWER_MODE": args.settings.answer,
+            "MAX_UPLOAD_MIB": str(args.settings.max_upload_mib),
+            "MAX_PAGES": str(args.settings.max_pages),
+            "CONTEXT_TOKENS": str(args.context_tokens),
+            "DATA_DIR": DATA_PATH,
+        }
+        container = hardened_container(
+            f"{name}-container",
+            host_name=f"{args.prefix}-app",
+            image=image.image_id,
+            user="10001:0",
+            networks=[{"name": args.network_name, "aliases": ["pageindex"]}],
+            labelled={
+                **labels(args.prefix, "app", fingerprint(environment, args.settings.model_dump())),
+                "pageindex-stack.files": files.digest,
+            },
+            environment=environment,
+            volumes=[
+                {"volume_name": documents.name, "container_path": DATA_PATH},
+                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
+            ],
+            tmpfs={"/tmp": ""},
+            memory=int(args.settings.memory_gib * 1024),  # MiB
+            stop_timeout=30,
+            destroy_grace_seconds=30,
+            healthcheck=healthcheck(["CMD", "python3", "-m", "pageindex_app.probe"], startup_s=STARTUP_S),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name and volume are one
+        )
+        gate = ask(
+            f"{name}-ready",
+            "healthy",
+            {
+                "container": container.name,
+                "what": "PageIndex",
+                "timeout_s": STARTUP_S,
+                "docker_host": args.docker_host,
+            },
+            triggers=[container.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.upstream = f"pageindex:{APP_PORT}"
+        self.container_name = f"{args.prefix}-app"
+        self.ready = gate.id
+        self.register_outputs({"upstream": self.upstream})

@@ -1,0 +1,43 @@
+"""ServiceImage: an image of ours, built on the host's own daemon from a folder under services/."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pulumi
+import pulumi_docker as docker
+
+SERVICES = Path(__file__).resolve().parents[1] / "services"
+NOT_PART_OF_AN_IMAGE = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "README.md"}
+
+
+def context_digest(context: Path) -> str:
+    """Hash of every file that can change the image, independent of times and of where the folder lies."""
+    digest = hashlib.sha256()
+    for path in sorted(context.rglob("*")):
+        if path.is_file() and not NOT_PART_OF_AN_IMAGE.intersection(path.relative_to(context).parts):
+            digest.update(f"{path.relative_to(context)}\0{os.access(path, os.X_OK)}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def service_image(
+    resource_name: str, *, service: str, prefix: str, base_image: str, opts: pulumi.ResourceOptions
+) -> docker.RemoteImage:
+    """Build ``services/<service>`` on the provider's daemon; its tag is the hash of its sources and base."""
+    context = SERVICES / service
+    digest = hashlib.sha256(f"{base_image}\0{context_digest(context)}".encode()).hexdigest()[:16]
+    return docker.RemoteImage(
+        resource_name,
+        name=f"{prefix}-{service.replace('_', '-')}:{digest}",
+        build={
+            # Relative, so that a clone in another place is no difference.
+            "context": os.path.relpath(context),
+            "build_args": {"PYTHON_IMAGE": base_image},
+            "remove": True,
+            "force_remove": True,
+        },
+        opts=opts,
+    )

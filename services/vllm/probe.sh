@@ -1,0 +1,13 @@
+# Health of a vLLM replica: it has generated a token since it started, and it still answers.
+# /health alone is 200 while nothing can be generated. The key comes from a file, so that no command line holds it.
+set -eu
+here=http://127.0.0.1:8000
+generated=/tmp/has-generated
+if [ -e "$generated" ]; then
+    exec curl -fsS -o /dev/null --max-time 5 "$here/health"
+fi
+curl -fsS -o /dev/null --max-time 2 "$here/health"
+curl -fsS --max-time 25 -H @/run/pageindex-stack/auth-header -H 'Content-Type: application/json' \
+    -d '{"model": "default", "prompt": "1, 2,", "max_tokens": 1}' "$here/v1/completions" |
+    grep -q '"completion_tokens": *1'
+touch "$generated"

@@ -1,0 +1,50 @@
+"""The few lines between Pulumi's configuration and planning: raw values in, a plan or all faults out."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import pulumi
+from pulumi.runtime.config import CONFIG, is_config_secret
+
+from components.secret_key import SecretKey
+from planning.problems import NAMESPACE, BadStackFile
+from planning.settings import StackSecrets
+from planning.stack import StackPlan, plan_stack
+
+
+DEFAULT_CLIENT = "default"
+
+
+def load_plan() -> StackPlan:
+    """Plan the current stack. Raises RunError with every fault of its file, before any resource is registered."""
+    prefix = f"{NAMESPACE}:"
+    raw = {key.removeprefix(prefix): _parsed(value) for key, value in CONFIG.get().items() if key.startswith(prefix)}
+    # Pulumi.yaml declares every key with an empty default, so that the engine does not stop at the first missing one.
+    given = {key: value for key, value in raw.items() if value not in ("", {})}
+    secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
+    unencrypted = [key for key in secrets if not is_config_secret(f"{prefix}{key}")]
+    try:
+        return plan_stack(pulumi.get_stack(), given, secrets, unencrypted)
+    except BadStackFile as faults:
+        raise pulumi.RunError(str(faults)) from None
+
+
+def hub_endpoint(plan: StackPlan) -> str | None:
+    """The stack's mirror, else the one that HF_ENDPOINT names, as every Hugging Face tool reads it."""
+    return plan.settings.model_cache.endpoint or os.environ.get("HF_ENDPOINT") or None
+
+
+def _parsed(value: Any) -> Any:
+    """Objects and lists arrive as JSON text, everything else as it was typed."""
+    if isinstance(value, str) and value[:1] in {"{", "["}:
+        return json.loads(value)
+    return value
+
+
+def client_keys(plan: StackPlan) -> dict[str, pulumi.Output[str]]:
+    """Client name to key, as secrets; where the stack file has none, one client with a key made once."""
+    configured = {name: pulumi.Output.secret(key) for name, key in plan.secrets.api_keys.items()}
+    return configured or {DEFAULT_CLIENT: SecretKey(f"{DEFAULT_CLIENT}-key").value}
