@@ -1,0 +1,49 @@
+# What each target does: `make help`. Everything is safe to run twice.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv/bin
+S ?= dev
+# Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
+export PULUMI_ERROR_OUTPUT_STRING := 1
+
+.PHONY: help up ask down clean lab lab-down venv check test bench-dev lock
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## add what is missing on this machine, bring up stack dev, ask it one question
+	@$(PYTHON) -m quickstart up
+
+ask: ## ask the running stack: make ask DOC=samples/warehouse-lease.pdf Q="How much is the rent per month?"
+	@test -n "$(DOC)" -a -n "$(Q)" || { echo 'usage: make ask DOC=file.pdf Q="question" [S=dev]' >&2; exit 2; }
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.ask --stack $(S) "$(DOC)" "$(Q)"
+
+down: ## destroy stack dev; the weights stay
+	@$(PYTHON) -m quickstart down
+
+clean: ## remove everything that was ever made: stacks, weights, lab, caches, environment
+	@$(PYTHON) -m quickstart clean
+
+lab: ## start the simulated GPU host: engine, registry, images, model hub
+	@$(PYTHON) -m lab up
+
+lab-down: ## stop it
+	@$(PYTHON) -m lab down
+
+venv: ## the Python environment alone
+	@$(PYTHON) -m quickstart venv
+
+check: venv ## format, lint, types and unit tests
+	$(VENV)/ruff format --check .
+	$(VENV)/ruff check .
+	$(VENV)/mypy
+	$(VENV)/pytest tests/unit -q -n 2
+
+test: ## all tests: unit, the toolchain's own, and the integration tests on the real engine, Docker and vLLM
+	@$(PYTHON) -m quickstart test
+
+bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes docs/bench-dev.md
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.dev
+
+lock: venv ## write the hash-locked requirements files anew from their *.in
+	$(VENV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras -o requirements.txt requirements.in

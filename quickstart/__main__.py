@@ -1,0 +1,37 @@
+"""`python3 -m quickstart [up | down | clean | env]`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import sys
+
+from quickstart.console import main_guard
+
+USAGE = """usage: python3 -m quickstart [up | down | clean | env]
+
+  up      add what is missing on this machine, bring up stack dev, ask it one question
+  down    destroy stack dev, keeping the weights
+  clean   remove everything that was ever made
+  env     print the export lines that ./env.sh evaluates"""
+
+
+def main(arguments: list[str]) -> int:
+    command = arguments[0] if len(arguments) == 1 else "help"
+    if command == "env":
+        from quickstart.environment import export_lines
+
+        print("\n".join(export_lines()))
+        return 0
+    if command == "up":
+        from quickstart.up import up
+
+        return up()
+    if command in {"down", "clean"}:
+        from quickstart import down
+
+        return down.down() if command == "down" else down.clean()
+    print(USAGE, file=sys.stderr)
+    return 0 if command in {"help", "-h", "--help"} else 2
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(lambda: main(sys.argv[1:])))

@@ -1,0 +1,86 @@
+"""Ask the running stack a question about a document, through the gateway, as a user does. Needs the dependencies."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from quickstart.console import StepFailed, main_guard, step
+from quickstart.pulumi import outputs
+
+TIMEOUT_S = 900.0
+
+
+def ask(stack: str, document: Path, question: str) -> dict[str, Any]:
+    """Upload the document unless the stack has it, ask, print the answer with its pages; returns the answer."""
+    if not document.is_file():
+        raise StepFailed(f"there is no file {document}", "make ask DOC=samples/harbour-report-2025.pdf Q='…'")
+    found = outputs(stack)
+    client = httpx.Client(
+        base_url=found["app_url"],
+        headers={"Authorization": f"Bearer {found['api_key']}"},
+        timeout=TIMEOUT_S,
+        trust_env=False,
+    )
+    with step(f"Upload {document.name}") as current:
+        current.say("building its tree; the model writes the summaries")
+        with document.open("rb") as file:
+            kind = "application/pdf" if document.suffix == ".pdf" else "text/markdown"
+            answer = _send(client, "POST", "/api/documents", files={"file": (document.name, file, kind)})
+        uploaded = answer.json()
+        if answer.status_code == httpx.codes.OK:
+            current.result("known already")
+    with step("Ask") as current:
+        current.say("choosing sections, reading pages, answering")
+        body = {"question": question, "document_ids": [uploaded["id"]]}
+        found_answer: dict[str, Any] = _send(client, "POST", "/api/ask", json=body).json()
+    show(question, found_answer)
+    return found_answer
+
+
+def show(question: str, answer: dict[str, Any]) -> None:
+    """Print question, answer and what it rests on."""
+    print(f"\n  question  {question}")
+    print(f"  answer    {answer['answer']}")
+    for citation in answer["citations"]:
+        pages = ", ".join(str(page) for page in citation["pages"])
+        section = f", {citation['section']}" if citation.get("section") else ""
+        print(f"  rests on  page {pages} of {citation['document']}{section}")
+        if citation.get("quote"):
+            print(f"            “{' '.join(citation['quote'].split())[:160]}”")
+    if not answer["citations"]:
+        print("  rests on  nothing: no passage of the document supports it")
+    print(flush=True)
+
+
+def _send(client: httpx.Client, method: str, path: str, **arguments: Any) -> httpx.Response:
+    try:
+        answer = client.request(method, path, **arguments)
+    except httpx.HTTPError as error:
+        raise StepFailed(f"{client.base_url} does not answer: {error}", "make up") from None
+    if answer.is_error:
+        try:
+            told = answer.json()["error"]
+            what, mend = f"{told['message']} (HTTP {answer.status_code})", told.get("hint") or "make up"
+        except (ValueError, KeyError, TypeError):
+            what, mend = f"HTTP {answer.status_code}: {answer.text[:300]}", "make up"
+        raise StepFailed(what, mend)
+    return answer
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m quickstart.ask", description=__doc__)
+    parser.add_argument("--stack", default="dev")
+    parser.add_argument("document", type=Path, help="a PDF or Markdown file")
+    parser.add_argument("question")
+    given = parser.parse_args(arguments)
+    ask(given.stack, given.document, given.question)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(lambda: main(sys.argv[1:])))
