@@ -1,0 +1,43 @@
+"""Puts the app together; `create_app` is what tests and the server start from."""
+
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from . import api
+from .errors import install_error_handlers
+from .middleware import BodyLimit, RequestContext
+from .offline import go_offline
+from .services import Services
+from .settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The app, with its own library and workers; they start and stop with its lifespan."""
+    go_offline()
+    settings = settings or Settings()
+    services = Services.build(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services.library.open()
+        # Uploads are spooled while they arrive, and /tmp may be a small piece of memory.
+        previous, tempfile.tempdir = tempfile.tempdir, str(services.library.incoming)
+        services.indexer.start()
+        try:
+            yield
+        finally:
+            tempfile.tempdir = previous
+            services.indexer.stop()
+            await services.model.close()
+
+    # No docs page: it would load its scripts from another host.
+    app = FastAPI(title="PageIndex", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.state.services = services
+    install_error_handlers(app)
+    app.include_router(api.router)
+    app.add_middleware(BodyLimit, settings=settings)
+    app.add_middleware(RequestContext)  # added last, so it is the outermost
+    return app

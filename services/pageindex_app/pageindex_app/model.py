@@ -1,0 +1,125 @@
+"""The one place that talks to vLLM on behalf of questions."""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import httpx
+import openai
+
+from .errors import AppError, model_unavailable
+from .logs import request_id
+from .settings import Settings
+
+_READY_TIMEOUT_S = 3.0
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|$)", re.DOTALL)
+
+
+class PromptTooLong(Exception):
+    """The prompt does not fit the model's window."""
+
+
+class ModelClient:
+    """Calls are bounded in number and retried with back-off on 429 and 5xx (openai's own ladder)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._slots = asyncio.Semaphore(settings.model_concurrency)
+        self._client = openai.AsyncOpenAI(
+            base_url=settings.vllm_base_url,
+            api_key=settings.api_key(),
+            timeout=httpx.Timeout(settings.model_timeout_s, connect=5.0),
+            max_retries=2,
+        )
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def unavailable(self) -> str | None:
+        """Why the model cannot be used now, or None."""
+        try:
+            client = self._client.with_options(
+                api_key=self._settings.api_key(), timeout=_READY_TIMEOUT_S, max_retries=0
+            )
+            served = [model.id for model in (await client.models.list()).data]
+        except openai.APIStatusError as error:
+            return _status_reason(error)
+        except openai.APIError:
+            return "it does not answer"
+        except (ValueError, httpx.HTTPError):
+            return "what answers is no model server"
+        if self._settings.vllm_model not in served:
+            return f"it serves no model named {self._settings.vllm_model}"
+        return None
+
+    async def choose(self, prompt: str, labels: list[str], most: int) -> list[str]:
+        """Up to ``most`` of ``labels``: vLLM's structured output cannot return anything else."""
+        schema = {
+            "type": "object",
+            "properties": {
+                "sections": {
+                    "type": "array",
+                    "items": {"type": "string", "enum": labels},
+                    "minItems": 1,
+                    "maxItems": most,
+                }
+            },
+            "required": ["sections"],
+            "additionalProperties": False,
+        }
+        reply = await self._chat(
+            [{"role": "user", "content": prompt}],
+            max_tokens=16 * most + 32,
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "choice", "schema": schema, "strict": True},
+            },
+        )
+        try:
+            chosen = json.loads(reply)["sections"]
+        except (ValueError, KeyError, TypeError):
+            return []  # cut off in the middle, or a server that ignores the schema
+        allowed = set(labels)
+        return list(dict.fromkeys(label for label in chosen if label in allowed))[:most]
+
+    async def answer(self, messages: list[dict[str, str]], stop: list[str]) -> str:
+        return await self._chat(messages, max_tokens=self._settings.answer_max_tokens, stop=stop)
+
+    async def _chat(self, messages: list[dict[str, str]], **options: Any) -> str:
+        try:
+            async with self._slots:
+                client = self._client.with_options(api_key=self._settings.api_key())
+                reply = await client.chat.completions.create(  # type: ignore[call-overload]
+                    model=self._settings.vllm_model,
+                    messages=messages,
+                    temperature=0.0,
+                    extra_headers={"X-Request-Id": request_id.get()},
+                    # Models that think aloud need not do so to copy a fact; others ignore the field.
+                    extra_body={"chat_template_kwargs": {"enable_thinking": False}},
+                    **options,
+                )
+        except openai.BadRequestError as error:
+            if "context length" in str(error) or "too long" in str(error) or "max_tokens" in str(error):
+                raise PromptTooLong from error
+            raise AppError(
+                502, "model_refused", "The language model refused the request.", "See the log of the model's server."
+            ) from error
+        except openai.APIStatusError as error:
+            raise model_unavailable(_status_reason(error)) from error
+        except openai.APITimeoutError as error:
+            raise model_unavailable(f"it took longer than {self._settings.model_timeout_s} s") from error
+        except openai.APIError as error:
+            raise model_unavailable("it does not answer") from error
+        text = reply.choices[0].message.content or "" if reply.choices else ""
+        return _THOUGHTS.sub("", text).strip()
+
+
+def _status_reason(error: openai.APIStatusError) -> str:
+    if error.status_code in (401, 403):
+        return "it does not accept this service's key"
+    if error.status_code == 404:
+        return "it does not know the model"
+    if error.status_code == 429:
+        return "it has too much to do"
+    return f"it answered {error.status_code}"

@@ -1,0 +1,59 @@
+"""From a request's words to an answer: finds the documents and hands over to the strategy."""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Sequence
+
+from .answering import Answer, Source, Strategy
+from .errors import AppError
+from .library import Library
+from .markdown import outline
+from .search import DocumentIndex
+
+DOCUMENT_ID = re.compile(r"doc-[0-9a-f]{16}")
+
+
+class Questions:
+    """Questions to stored documents, and to a text that comes with the question."""
+
+    def __init__(self, library: Library, strategy: Strategy) -> None:
+        self._library = library
+        self._strategy = strategy
+
+    async def ask(self, question: str, document_ids: Sequence[str] | None) -> Answer:
+        """Ask the named documents, or all of them."""
+        if document_ids:
+            documents = [self._library.get(document_id) for document_id in dict.fromkeys(document_ids)]
+        else:
+            documents = self._library.all()
+        if not documents:
+            raise AppError(
+                409, "no_documents", "There is no document to ask yet.", "Upload one with POST /api/documents."
+            )
+        sources = await asyncio.to_thread(
+            lambda: [Source(_prepared(self._library.index(document)), document) for document in documents]
+        )
+        return await self._strategy.answer(question, sources)
+
+    async def process(self, document: str, query: str) -> Answer:
+        """``document`` is the id of a stored one or a text; a text is read, answered from and forgotten."""
+        if DOCUMENT_ID.fullmatch(document.strip()):
+            return await self.ask(query, [document.strip()])
+        index = await asyncio.to_thread(_from_text, document)
+        return await self._strategy.answer(query, [Source(index)])
+
+
+def _prepared(index: DocumentIndex) -> DocumentIndex:
+    """Build the postings here, in a thread, rather than at first use in the event loop."""
+    index.passage_postings  # noqa: B018
+    index.section_postings  # noqa: B018
+    return index
+
+
+def _from_text(document: str) -> DocumentIndex:
+    parsed = outline(document, "text")
+    if not parsed.pages:
+        raise AppError(422, "empty", "The document is empty.", "Send text, or the id of an uploaded document.")
+    digest = hashlib.sha256(document.encode()).hexdigest()[:16]
+    return _prepared(DocumentIndex(f"text-{digest}", "text", parsed.pages, parsed.tree))
