@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab import debian, paths, registry
+from lab import debian, paths
 from quickstart.console import Step, StepFailed, step
 
 SUITE = "forky"
@@ -99,6 +99,13 @@ def root() -> Path:
     """The engine's root file system. Its name changes with what goes into it, so that a changed recipe is rebuilt."""
     recipe = json.dumps([SUITE, PACKAGES, debian.MIRROR])
     return paths.STATE / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def inside_root(program: str) -> list[str]:
+    """How to run a program of the engine's root on the host itself: with the root's loader and libraries."""
+    inside = root()
+    loader = inside / "lib64" / "ld-linux-x86-64.so.2"
+    return [str(loader), "--library-path", str(inside / "usr/lib/x86_64-linux-gnu"), str(inside / "usr/bin" / program)]
 
 
 def log_file() -> Path:
@@ -185,7 +192,7 @@ def daemon_options() -> list[str]:
         "--exec-root=/run/docker",
         "--pidfile=/run/docker.pid",
         "--storage-driver=overlay2",
-        f"--registry-mirror={registry.URL}",
+        f"--registry-mirror=http://{paths.REGISTRY}",
     ]
 
 
@@ -204,11 +211,10 @@ def _offer_cli(current: Step) -> None:
     """
     if shutil.which("docker") is not None:
         return
-    inside = root()
+    words = " ".join(inside_root("docker"))
     HOST_CLI.write_text(
-        f"#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
-        f'exec {inside}/lib64/ld-linux-x86-64.so.2 --library-path {inside}/usr/lib/x86_64-linux-gnu '
-        f'{inside}/usr/bin/docker "$@"\n'
+        "#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
+        f'exec {words} "$@"\n'
     )
     HOST_CLI.chmod(0o755)
     current.say(f"docker command at {HOST_CLI}")
@@ -231,6 +237,14 @@ def _running_pid() -> int | None:
     return pid if paths.ENGINE_HOST.encode() in command_line else None
 
 
+def lives(pid: int) -> bool:
+    """Whether the process is there and not a zombie that only waits for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def _end(pid: int | None) -> None:
     """Stop the engine by its process id: politely first, so that containers get their SIGTERM."""
     if pid is None:
@@ -239,7 +253,7 @@ def _end(pid: int | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, word)
         deadline = time.monotonic() + patience_s
-        while Path(f"/proc/{pid}").exists():
+        while lives(pid):
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)

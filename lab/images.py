@@ -154,7 +154,7 @@ def _send_through_registry(name: str, docker_host: str, current: Step) -> None:
     """Push, forget, pull: what the engine ends up with came by the way that a real image comes."""
     registry.ensure()
     repository = name if "/" in name.partition(":")[0] else f"library/{name}"
-    pushed = f"{registry.ADDRESS}/{repository}"
+    pushed = f"{paths.REGISTRY}/{repository}"
     docker, log = _docker(docker_host), _log(recipes.find(name))
     run([*docker, "tag", name, pushed], current, log=log)
     run([*docker, "push", pushed], current, log=log)

@@ -9,6 +9,7 @@ STATE = Path("/var/lib/pageindex-stack-lab")  # the engine's root, its images an
 RUN = Path("/run/pageindex-stack-lab")  # the socket and the pid files; gone after a reboot, as the processes are
 ENGINE_SOCKET = RUN / "docker.sock"
 ENGINE_HOST = f"unix://{ENGINE_SOCKET}"
+REGISTRY = f"127.0.0.1:{os.environ.get('PAGEINDEX_STACK_REGISTRY_PORT') or 8795}"
 
 
 def cache() -> Path:

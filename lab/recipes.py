@@ -79,6 +79,17 @@ RECIPES = (
 )
 
 
+def known(name: str) -> bool:
+    """Whether there is a recipe for it."""
+    return _match(name) is not None
+
+
+def _match(name: str) -> Recipe | None:
+    repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
+    fitting = (one for one in RECIPES if one.repository == repository and re.fullmatch(one.tag_pattern, tag))
+    return next(fitting, None)
+
+
 def find(name: str) -> Recipe:
     """The recipe that can stand in for the image ``name``."""
     if "@" in name:
@@ -86,12 +97,11 @@ def find(name: str) -> Recipe:
             f"{name} is pinned by digest and cannot be pulled; no stand-in can have that digest",
             f"docker pull {name}   # once its registry can be reached",
         )
-    repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
-    for recipe in RECIPES:
-        if recipe.repository == repository and re.fullmatch(recipe.tag_pattern, tag):
-            return recipe
-    known = ", ".join(f"{recipe.repository}:{recipe.tag_pattern}" for recipe in RECIPES)
+    recipe = _match(name)
+    if recipe is not None:
+        return recipe
+    available = ", ".join(f"{recipe.repository}:{recipe.tag_pattern}" for recipe in RECIPES)
     raise StepFailed(
-        f"the image {name} is neither here nor can it be pulled, and the lab has no stand-in for it (it has: {known})",
+        f"the image {name} is neither here nor can it be pulled, and the lab has no stand-in for it (it has: {available})",
         f"docker pull {name}   # its message says why; or add a recipe to lab/recipes.py",
     )

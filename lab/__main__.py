@@ -1,0 +1,107 @@
+"""python3 -m lab up|down|status|clean|env: the simulated GPU host as a whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lab import engine, paths
+from quickstart.console import StepFailed, line, main_guard
+
+IMAGES_FILE = Path(__file__).parent.parent / "images.compose.yaml"
+USAGE = """\
+usage: python3 -m lab COMMAND
+
+  up      make and start what is missing: Docker engine, registry, images, model hub
+  down    stop them; images, volumes and the model stay
+  status  say what runs
+  clean   stop them and remove all that they ever made
+  env     print what a shell should export to use them (prints nothing when nothing of the lab is in use)
+"""
+
+
+def stand_in_names() -> list[str]:
+    """Every image of images.compose.yaml that the lab has a recipe for."""
+    from lab import recipes
+
+    found = re.findall(r"^\s*image:\s*(\S+)", IMAGES_FILE.read_text(encoding="utf-8"), re.MULTILINE)
+    return [name for name in found if recipes.known(name)]
+
+
+def up() -> None:
+    """The images are half an hour of one core's work or a few minutes of two's: the hub's model is made beside them."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from lab import hub, images, registry
+
+    docker_host = engine.ensure()
+    if docker_host == paths.ENGINE_HOST:
+        registry.ensure()
+    with ThreadPoolExecutor() as pool:
+        endings = [
+            pool.submit(images.ensure, stand_in_names(), docker_host),
+            pool.submit(hub.ensure, docker_host),
+        ]
+    failures = [failure for failure in (ending.exception() for ending in endings) if failure is not None]
+    for failure in failures[1:]:
+        line(failure.report() if isinstance(failure, StepFailed) else repr(failure))
+    if failures:
+        raise failures[0]
+    status()
+
+
+def down() -> None:
+    from lab import hub, registry
+
+    hub.down()
+    registry.down()
+    engine.down()
+
+
+def clean() -> None:
+    from lab import hub, images, registry
+
+    debian_host = engine.docker_host_in_use()
+    hub.clean()
+    registry.clean()
+    if debian_host is None and engine.version("unix:///var/run/docker.sock") is not None:
+        images.clean("unix:///var/run/docker.sock")
+    engine.clean()
+
+
+def status() -> None:
+    from lab import hub, registry
+
+    print(f"engine    {engine.status()}")
+    print(f"registry  {registry.status()}")
+    print(f"hub       {hub.status()}")
+
+
+def env() -> None:
+    """Runs in every new shell, so it imports and asks as little as it can."""
+    docker_host = engine.docker_host_in_use()
+    if docker_host is not None:
+        print(f"export DOCKER_HOST={docker_host}")
+    if not os.environ.get("HF_ENDPOINT") and (paths.cache() / "hub.json").exists():
+        from lab import hub
+
+        endpoint = hub.endpoint_in_use()
+        if endpoint is not None:
+            print(f"export HF_ENDPOINT={endpoint}")
+
+
+COMMANDS: dict[str, Callable[[], None]] = {"up": up, "down": down, "status": status, "clean": clean, "env": env}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(USAGE, end="", file=sys.stderr)
+        return 2
+    return main_guard(COMMANDS[arguments[0]])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
