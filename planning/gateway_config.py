@@ -18,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 API_PORT = 8080
 APP_PORT = 8081
 STATUS_PORT = 8082  # listens on the container's loopback only
-UNPRIVILEGED_PORT = Field(default=..., ge=1024, le=65535)
 
 CONFIG_DIR = "/run/pageindex-stack"
 NGINX_CONF = "nginx.conf"
@@ -69,6 +68,7 @@ ERRORS: Mapping[int, tuple[str, str, str]] = {
     503: ("server_error", "service_unavailable",
           "The server behind the gateway is not there or broke off. Try again after Retry-After seconds."),
     504: ("server_error", "timeout", "The server behind the gateway did not answer within {timeout_s} s."),
+    505: ("invalid_request_error", "http_version", "The gateway speaks HTTP/1.1 and HTTP/1.0."),
 }  # fmt: skip
 
 
@@ -112,13 +112,15 @@ class GatewayConfig(_Model):
     resolver: str = Field(default="127.0.0.11", pattern=r"^[0-9.]+(:[0-9]+)?$", description="Docker's own DNS.")
 
     @model_validator(mode="after")
-    def _no_path_twice(self) -> Self:
+    def _rules_across_fields(self) -> Self:
         for field, paths in (
             ("get_paths and post_paths", (*self.get_paths, *self.post_paths)),
             ("public_app_paths", self.public_app_paths),
         ):
             if twice := sorted({path for path in paths if paths.count(path) > 1}):
                 raise ValueError(f"{field}: {', '.join(twice)} is listed twice")
+        if self.default_limits.allowed_paths:
+            raise ValueError("default_limits.allowed_paths: name the clients that are restricted, one by one")
         if "/health" in (*self.get_paths, *self.post_paths):
             raise ValueError("get_paths, post_paths: /health is the gateway's own")
         return self
@@ -136,9 +138,10 @@ class GatewayConfig(_Model):
 
 def render_nginx_conf(config: GatewayConfig) -> str:
     """``nginx.conf``: the same settings give the same text, byte for byte."""
-    listen_options = " reuseport backlog=4096"
     common = {
-        "listen_options": listen_options,
+        "listen_options": " reuseport backlog=4096",
+        "unknown_host": _fill("unknown_host.conf", {}).rstrip("\n"),
+        "error_locations": _fill("error_locations.conf", {}).rstrip("\n"),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
     }
@@ -226,8 +229,6 @@ def _restricted(config: GatewayConfig) -> dict[str, ClientLimits]:
 
 
 def _client_paths(config: GatewayConfig) -> list[str]:
-    if config.default_limits.allowed_paths:
-        raise ValueError("default_limits.allowed_paths: name the clients that are restricted, one by one")
     if not (restricted := _restricted(config)):
         return []
     lines = ["# Clients that may use only some paths.", 'map "$client $uri" $path_refused {', "    default 0;"]
@@ -313,6 +314,7 @@ def _public_locations(config: GatewayConfig) -> list[str]:
     for path in config.public_app_paths:
         # Without a key a request is counted by its address; one with a key is not counted here.
         subtree = path.endswith("/") and path != "/"
-        lines += [f"location {'^~' if subtree else '='} {path} {{", "    limit_req zone=public burst=100 nodelay;",
-                  "    client_max_body_size 1;", f"    proxy_pass http://app{'' if subtree else path};", "}"]  # fmt: skip
+        lines += [f"location {'^~' if subtree else '='} {path} {{"]
+        lines += ["    limit_req zone=public burst=100 nodelay;", "    client_max_body_size 1;"]
+        lines += [f"    proxy_pass http://app{'' if subtree else path};", "}"]
     return lines

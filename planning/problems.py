@@ -45,10 +45,15 @@ def problems_of_settings(
     found = []
     for path, kind, reason in _findings(error):
         key = ".".join(path)
+        remove = f"pulumi config rm -s {stack}{_path_flag(path)}"
         if kind == "extra_forbidden":
             known = ", ".join(sorted(_fields_at(model, path[:-1])))
-            mend = f"pulumi config rm -s {stack}{_path_flag(path)}"
-            found.append(Problem(key, f"unknown key; there are: {known}", mend, _shown(raw, path)))
+            found.append(Problem(key, f"unknown key; there are: {known}", remove, _shown(raw, path)))
+        elif (kind == "model_type" and path[:1] != ["model"]) or path[-1:] == ["[key]"]:
+            # A whole area, or a name that must not be: without it, the defaults hold.
+            path = path[:-1] if path[-1] == "[key]" else path
+            remove = f"pulumi config rm -s {stack}{_path_flag(path)}"
+            found.append(Problem(".".join(path), reason, remove, _shown(raw, path)))
         else:
             found.append(Problem(key, reason, set_line(model, path, stack), _shown(raw, path)))
     return _without_repeats(found)

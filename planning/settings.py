@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
@@ -172,11 +172,12 @@ class GatewaySettings(Area):
             )
         return value
 
-    @model_validator(mode="after")
-    def _ports_differ(self) -> Self:
-        if self.api_port == self.app_port:
-            raise ValueError("app_port must differ from api_port")
-        return self
+    @field_validator("app_port")
+    @classmethod
+    def _ports_differ(cls, value: int, info: ValidationInfo) -> int:
+        if value == info.data.get("api_port"):
+            raise ValueError("must differ from api_port")
+        return value
 
 
 class PageIndexSettings(Area):
@@ -204,15 +205,6 @@ class StackSettings(Area):
     model_cache: ModelCacheSettings = ModelCacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     pageindex: PageIndexSettings = PageIndexSettings()
-
-    @model_validator(mode="after")
-    def _uploads_fit_through_the_gateway(self) -> Self:
-        if self.pageindex.max_upload_mib > self.gateway.max_body_mib:
-            raise ValueError(
-                f"pageindex.max_upload_mib ({self.pageindex.max_upload_mib}) is larger than "
-                f"gateway.max_body_mib ({self.gateway.max_body_mib})"
-            )
-        return self
 
 
 class StackSecrets(Area):

@@ -52,7 +52,7 @@ class StackPlan:
                 f"export KEY=$(pulumi stack output -s {self.stack} api_key --show-secrets)",
                 f'curl -H "Authorization: Bearer $KEY" {api_url}/models',
                 f'curl -H "Authorization: Bearer $KEY" -F file=@document.pdf {app_url}/api/documents',
-                f'curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
+                'curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
                 f"""  -d '{{"question": "What does it say?"}}' {app_url}/api/ask""",
             ]
         )
@@ -140,6 +140,16 @@ def _across(
                 f"{model.repo} has no tool_call_parser, and the agent works by tool calls",
                 f"pulumi config set -s {stack} --path pageindex.answer two-step",
                 "agent",
+            )
+        )
+    upload_mib, body_mib = settings.pageindex.max_upload_mib, settings.gateway.max_body_mib
+    if upload_mib > body_mib:
+        found.append(
+            Problem(
+                "pageindex.max_upload_mib",
+                f"larger than what the gateway lets through, gateway.max_body_mib ({body_mib})",
+                f"pulumi config set -s {stack} --path pageindex.max_upload_mib {body_mib}",
+                str(upload_mib),
             )
         )
     if secrets is None:

@@ -1,0 +1,149 @@
+"""The whole program under mocks: what must hold for every stack, whatever its settings."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from tests.unit.components.conftest import Made, is_secret, plain
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+CONTAINER = "docker:index/container:Container"
+STACKS = sorted(path.name.split(".")[1] for path in REPOSITORY.glob("Pulumi.*.yaml"))
+
+
+@pytest.fixture(params=STACKS)
+def made(request: pytest.FixtureRequest, deploy: Callable[..., Made], monkeypatch: pytest.MonkeyPatch) -> Made:
+    """Registrations of one stack file's program."""
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.delenv("HF_ENDPOINT", raising=False)
+    config = yaml.safe_load((REPOSITORY / f"Pulumi.{request.param}.yaml").read_text())["config"]
+    pulumi.runtime.set_all_config(
+        {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}, []
+    )
+    try:
+        return deploy(lambda: runpy.run_path(str(REPOSITORY / "__main__.py")), stack=request.param)
+    finally:
+        pulumi.runtime.set_all_config({}, [])
+
+
+def containers(made: Made) -> dict[str, dict[str, Any]]:
+    return {name: plain(request) for (kind, name), request in made.items() if kind == CONTAINER}
+
+
+def test_only_the_gateway_publishes_ports_and_only_on_loopback(made: Made) -> None:
+    publishing = {name: inputs["ports"] for name, inputs in containers(made).items() if inputs.get("ports")}
+    assert list(publishing) == ["gateway-container"]
+    assert {port["ip"] for port in publishing["gateway-container"]} == {"127.0.0.1"}
+
+
+def test_every_container_has_a_read_only_root_no_capabilities_and_bounded_logs(made: Made) -> None:
+    for name, inputs in containers(made).items():
+        assert inputs["readOnly"] is True, name
+        assert inputs["capabilities"] == {"drops": ["ALL"]}, name
+        assert inputs["securityOpts"] == ["no-new-privileges:true"], name
+        assert inputs["logOpts"] == {"max-size": "100m", "max-file": "5"}, name
+        assert not inputs.get("privileged"), name
+
+
+def test_no_container_that_runs_has_root_as_its_user(made: Made) -> None:
+    running = {name: inputs for name, inputs in containers(made).items() if inputs.get("start") is not False}
+    assert running
+    for name, inputs in running.items():
+        assert inputs["user"].split(":")[0] not in {"", "0"}, name
+
+
+def test_vllm_and_the_app_are_on_the_internal_network_alone(made: Made) -> None:
+    for name, inputs in containers(made).items():
+        if name.startswith(("llm-0", "pageindex-container")):
+            assert [network["name"] for network in inputs["networksAdvanced"]] == [
+                plain(made["docker:index/network:Network", "private-network"])["name"]
+            ]
+
+
+def test_the_downloader_is_the_only_container_with_a_way_out_beside_the_gateway(made: Made) -> None:
+    internal = plain(made["docker:index/network:Network", "private-network"])
+    assert internal["internal"] is True
+    outward = {
+        name
+        for name, inputs in containers(made).items()
+        if any(network["name"] != internal["name"] for network in inputs.get("networksAdvanced", []))
+    }
+    assert outward == {"models-fetch", "gateway-container"}
+
+
+def test_no_key_stands_in_an_environment_a_command_line_or_a_label(made: Made) -> None:
+    key = "k" * 43  # what every generated key is under these mocks
+    for name, inputs in containers(made).items():
+        for field in ("envs", "command", "entrypoints", "labels", "healthcheck"):
+            assert key not in json.dumps(inputs.get(field, "")), f"{name}.{field}"
+
+
+def test_files_with_keys_are_secrets_of_the_state(made: Made) -> None:
+    key = "k" * 43
+    seen = 0
+    for (kind, name), request in made.items():
+        text = json.dumps(plain(request))
+        if key in text and kind == CONTAINER:
+            for upload in plain(request)["uploads"]:
+                if key in json.dumps(upload):
+                    seen += 1
+                    assert is_secret(upload) or is_secret(upload["content"]), name
+        if key in text and kind == "command:local:Command":
+            seen += 1
+            assert is_secret(plain(request)["stdin"]), name
+    assert seen >= 5
+
+
+def test_every_docker_resource_has_its_component_as_parent_and_our_provider(made: Made) -> None:
+    for (kind, name), request in made.items():
+        if kind.startswith("docker:index/"):
+            assert "pageindex-stack:index:" in request.parent, name
+            assert "pulumi:providers:docker::host" in request.provider, name
+
+
+def test_names_and_labels_on_the_host_start_with_the_stack(made: Made) -> None:
+    for (kind, name), request in made.items():
+        if kind in {CONTAINER, "docker:index/network:Network", "docker:index/volume:Volume"}:
+            inputs = plain(request)
+            assert inputs["name"].startswith("pageindex-"), name
+            assert {label["label"] for label in inputs["labels"]} >= {
+                "pageindex-stack.stack",
+                "pageindex-stack.component",
+                "pageindex-stack.config-hash",
+            }, name
+
+
+def test_the_weights_outlive_destroy_and_nothing_else_does(made: Made) -> None:
+    kept = {name for (kind, name), request in made.items() if kind.startswith("docker:") and request.retainOnDelete}
+    assert kept == {"models-volume"}
+
+
+def test_what_holds_a_card_a_port_or_a_name_goes_before_its_successor_comes(made: Made) -> None:
+    for (kind, name), request in made.items():
+        if kind == CONTAINER:
+            assert request.deleteBeforeReplace, name
+
+
+def test_vllm_is_offline_silent_and_mounts_the_weights_read_only(made: Made) -> None:
+    inputs = containers(made)["llm-0-container"]
+    assert {"HF_HUB_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1"} <= set(inputs["envs"])
+    assert all(volume["readOnly"] for volume in inputs["volumes"])
+
+
+def test_vllm_waits_until_the_weights_are_verified(made: Made) -> None:
+    waits_for = " ".join(made["pageindex-stack:index:VllmServer", "llm"].dependencies)  # and its children with it
+    assert "models-verified" in waits_for
+
+
+def test_checks_run_again_when_a_replica_the_app_or_the_gateway_was_replaced(made: Made) -> None:
+    for question in ("isolation", "inference", "documents"):
+        triggers = plain(made["command:local:Command", f"checks-{question}"])["triggers"]
+        assert {"llm-0-ready-id", "pageindex-ready-id", "gateway-ready-id"} <= set(triggers)
