@@ -1,0 +1,216 @@
+"""One gateway container, hardened as deployed, and backends to put behind it. Docker is found through DOCKER_HOST."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import subprocess
+import tarfile
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from planning import gateway_config as gw
+from planning.images import image_names
+
+BACKEND_SOURCE = Path(__file__).with_name("gateway_backend.py").read_text(encoding="utf-8")
+
+ALICE, ALICE_NEXT = "Alice-" + "a" * 38, "Alice_" + "Z" * 194  # the second is as long as a key may be
+KEYS: dict[str, str | list[str]] = {
+    "alice": [ALICE, ALICE_NEXT],
+    "sixty": "k6" * 16,
+    "narrow": "narrow" * 8,
+    "models-only": "Mo" * 20,
+}
+UPSTREAM_KEY = "Upstream" * 25
+CONFIG = gw.GatewayConfig(
+    vllm_replicas=("vllm-0:8000",),
+    app="pageindex:3000",
+    server_names=("localhost", "127.0.0.1", "ai.example.com", "[::1]"),
+    default_limits=gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=500),
+    clients={
+        "sixty": gw.ClientLimits(requests_per_minute=6),
+        "narrow": gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=2),
+        "models-only": gw.ClientLimits(allowed_paths=("/v1/models", "/api/documents")),
+    },
+    max_body_mib=1,
+    timeout_s=6,
+    header_timeout_s=2,
+    body_timeout_s=2,
+    workers=2,
+)
+
+
+def docker(*arguments: str, stdin: bytes | None = None) -> str:
+    done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, check=False)
+    assert done.returncode == 0, f"docker {' '.join(arguments[:3])}: {done.stderr.decode()}"
+    return done.stdout.decode().strip()
+
+
+def until(question: Callable[[], Any], within_s: float, what: str) -> Any:
+    """Ask until the answer is truthy; the time is a promise, not a pause."""
+    deadline = time.monotonic() + within_s
+    while not (answer := question()):
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        time.sleep(0.02)
+    return answer
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def parse(raw: bytes) -> Answer:
+    """The first final response in ``raw``; status 0 when the server just hung up."""
+    head, _, body = raw.partition(b"\r\n\r\n")
+    if not head:
+        return Answer(0, {}, b"")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    if first.startswith("HTTP/1.1 100"):
+        return parse(body)
+    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        data, rest = b"", body
+        while (size := int(rest.partition(b"\r\n")[0] or b"0", 16)) > 0:
+            rest = rest.partition(b"\r\n")[2]
+            data, rest = data + rest[:size], rest[size + 2 :]
+        body = data
+    return Answer(int(first.split()[1]), headers, body)
+
+
+@dataclass
+class Backend:
+    container: str
+    address: str
+
+    @property
+    def container_id(self) -> str:
+        """As the container itself sees it: its host name."""
+        return docker("inspect", "-f", "{{.Config.Hostname}}", self.container)
+
+    def control(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"http://{self.address}:9000{path}", method=method)
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            return json.load(reply)
+
+    def answers(self) -> bool:
+        try:
+            self.control("/seen")
+        except OSError:
+            return False
+        return True
+
+
+@dataclass
+class Gateway:
+    """The container under test. ``name`` prefixes everything it made, and ``down`` removes it all."""
+
+    name: str
+    config: gw.GatewayConfig = CONFIG
+    ports: dict[int, int] = field(default_factory=dict)
+    backends: list[Backend] = field(default_factory=list)
+
+    def up(self) -> None:
+        # Never-started container, volume, read-only mount: the way that the program delivers files.
+        files = {
+            gw.NGINX_CONF: gw.render_nginx_conf(self.config),
+            gw.CLIENT_KEYS_CONF: gw.render_client_keys(KEYS),
+            gw.UPSTREAM_KEY_CONF: gw.render_upstream_key(UPSTREAM_KEY),
+        }
+        image = image_names()["nginx"]
+        docker("network", "create", f"{self.name}-net")
+        docker("volume", "create", f"{self.name}-conf")
+        volume = f"{self.name}-conf:{gw.CONFIG_DIR}"
+        docker("create", "--name", f"{self.name}-files", "-v", volume, image)
+        docker("cp", "-", f"{self.name}-files:{gw.CONFIG_DIR}", stdin=_tar(files))
+        docker(
+            "run", "-d", "--name", f"{self.name}-gateway", "--network", f"{self.name}-net",
+            "--user", gw.USER, "--read-only", "--tmpfs", f"/tmp:size={self.config.tmpfs_mib}m,noexec,nosuid,nodev",
+            "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64",
+            "--stop-signal", gw.STOP_SIGNAL, "-v", f"{volume}:ro", "--entrypoint", gw.ENTRYPOINT[0],
+            "--health-cmd", " ".join(gw.HEALTH_COMMAND), "--health-interval", "1s",
+            "-p", f"127.0.0.1::{gw.API_PORT}", "-p", f"127.0.0.1::{gw.APP_PORT}", image, *gw.COMMAND,
+        )  # fmt: skip
+        for port in (gw.API_PORT, gw.APP_PORT):
+            self.ports[port] = int(docker("port", f"{self.name}-gateway", str(port)).rpartition(":")[2])
+        until(lambda: self.get("/health").status == 200, 10, "the gateway answers")
+
+    def add_backend(self) -> Backend:
+        container = f"{self.name}-backend-{len(self.backends)}"
+        docker(
+            "run", "-d", "--name", container, "--network", f"{self.name}-net", "--network-alias", "vllm-0",
+            "--network-alias", "pageindex", image_names()["python"], "python", "-c", BACKEND_SOURCE,
+        )  # fmt: skip
+        address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
+        backend = Backend(container, address)
+        self.backends.append(backend)
+        until(backend.answers, 15, "the backend answers")
+        return backend
+
+    def down(self) -> None:
+        names = [f"{self.name}-gateway", f"{self.name}-files", *(backend.container for backend in self.backends)]
+        subprocess.run(["docker", "rm", "-f", "-v", *names], capture_output=True, check=False)
+        subprocess.run(["docker", "network", "rm", f"{self.name}-net"], capture_output=True, check=False)
+        subprocess.run(["docker", "volume", "rm", f"{self.name}-conf"], capture_output=True, check=False)
+
+    def logs(self) -> str:
+        done = subprocess.run(["docker", "logs", f"{self.name}-gateway"], capture_output=True, check=True)
+        return (done.stdout + done.stderr).decode()
+
+    def connect(self, port: int = gw.API_PORT, timeout_s: float = 15) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.ports[port]), timeout=timeout_s)
+
+    def raw(self, request: bytes, port: int = gw.API_PORT) -> Answer:
+        """Send bytes as they are, read until the gateway closes."""
+        with self.connect(port) as connection:
+            connection.sendall(request)
+            return parse(_read_all(connection))
+
+    def ask(
+        self, method: str, path: str, *headers: str, body: bytes = b"", host: str = "localhost", port: int = gw.API_PORT
+    ) -> Answer:
+        length = [f"Content-Length: {len(body)}"] if body else []
+        lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *headers, *length, "", ""]
+        return self.raw("\r\n".join(lines).encode("latin-1") + body, port)
+
+    def get(self, path: str, *headers: str, port: int = gw.API_PORT) -> Answer:
+        return self.ask("GET", path, *headers, port=port)
+
+    def post(self, path: str, wish: object, *headers: str, port: int = gw.API_PORT) -> Answer:
+        return self.ask("POST", path, *headers, body=json.dumps(wish).encode(), port=port)
+
+
+def bearer(key: str) -> str:
+    return f"Authorization: Bearer {key}"
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    data = b""
+    try:
+        while piece := connection.recv(65536):
+            data += piece
+    except ConnectionError:  # reset: what came before it counts
+        pass
+    return data
+
+
+def _tar(files: dict[str, str]) -> bytes:
+    """root:root 0440, as uploads write them."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text.encode()), 0o440
+            tar.addfile(entry, io.BytesIO(text.encode()))
+    return out.getvalue()
