@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import struct
@@ -275,8 +276,10 @@ class HubHandler(BaseHTTPRequestHandler):
             if fault.kind == "hang":
                 self._hang()
             if fault.kind == "reset":
-                # Closing sends a reset then, as a box on the way does that drops connections.
+                # Closed at once and without the orderly end that the server would send first: a reset goes out, as from
+                # a box on the way that drops connections.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                os.close(self.connection.detach())
             raise ConnectionError("cut")
         return chunk
 
