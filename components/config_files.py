@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
+from components.container import FILES_PATH, fingerprint, label_args, labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,17 +40,17 @@ class ConfigFiles(pulumi.ComponentResource):
         volume = docker.Volume(
             f"{name}-volume", name=host_name, labels=label_args(marks), opts=pulumi.ResourceOptions(parent=self)
         )
-        carrier = hardened_container(
+        carrier = docker.Container(
             f"{name}-carrier",
-            host_name=host_name,
+            name=host_name,
             image=args.image,
-            user="0:0",
-            networks=(),
-            labelled=marks,
-            volumes=[{"volume_name": volume.name, "container_path": FILES_PATH}],
-            restart="no",
+            labels=label_args(marks),
+            network_mode="none",
             start=False,
             must_run=False,
+            restart="no",
+            capabilities={"drops": ["ALL"]},
+            volumes=[{"volume_name": volume.name, "container_path": FILES_PATH}],
             uploads=[
                 {"file": f"{FILES_PATH}/{file}", "content": content, "permissions": "0440"}
                 for file, content in sorted(args.files.items())

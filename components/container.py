@@ -75,6 +75,7 @@ def hardened_container(
     labelled: Mapping[str, pulumi.Input[str]],
     volumes: Sequence[Any] = (),
     environment: Mapping[str, pulumi.Input[str]] | None = None,
+    memory_mib: int | None = None,
     restart: str = "unless-stopped",
     opts: pulumi.ResourceOptions,
     **extras: Any,
@@ -95,6 +96,9 @@ def hardened_container(
         network_mode="bridge" if networks else "none",
         networks_advanced=list(networks),
         volumes=list(volumes),
+        memory=memory_mib,
+        # No swap. Unstated, the daemon's answer of twice the memory is a difference at every preview.
+        memory_swap=memory_mib,
         restart=restart,
         read_only=True,
         capabilities={"drops": ["ALL"]},

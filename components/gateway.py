@@ -103,7 +103,7 @@ class Gateway(pulumi.ComponentResource):
             command=list(nginx.COMMAND),
             volumes=[{"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True}],
             tmpfs={"/tmp": f"size={config.tmpfs_mib}m"},
-            memory=MEMORY_MIB + config.tmpfs_mib,
+            memory_mib=MEMORY_MIB + config.tmpfs_mib,
             stop_timeout=config.stop_timeout_s,
             destroy_grace_seconds=config.stop_timeout_s,
             stop_signal=nginx.STOP_SIGNAL,

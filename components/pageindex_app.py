@@ -88,7 +88,7 @@ class PageIndexApp(pulumi.ComponentResource):
                 {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
             ],
             tmpfs={"/tmp": ""},
-            memory=int(args.settings.memory_gib * 1024),  # MiB
+            memory_mib=int(args.settings.memory_gib * 1024),
             stop_timeout=30,
             destroy_grace_seconds=30,
             healthcheck=healthcheck(["CMD", "python3", "-m", "pageindex_app.probe"], startup_s=STARTUP_S),

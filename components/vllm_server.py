@@ -130,7 +130,7 @@ class VllmServer(pulumi.ComponentResource):
             healthcheck=healthcheck(
                 ["CMD", "sh", f"{FILES_PATH}/probe.sh"], startup_s=settings.startup_timeout_s, timeout_s=30
             ),
-            memory=int(settings.memory_gib * 1024) if settings.memory_gib else None,  # MiB
+            memory_mib=int(settings.memory_gib * 1024) if settings.memory_gib else None,
             gpus="all" if settings.device == "cuda" else None,
             # Two copies of the weights do not fit on a card, and the name is fixed: the old one goes first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
