@@ -33,11 +33,8 @@ lab-down: ## stop it
 venv: ## the Python environment alone
 	@$(PYTHON) -m quickstart venv
 
-check: venv ## format, lint, types and unit tests
-	$(VENV)/ruff format --check .
-	$(VENV)/ruff check .
-	$(VENV)/mypy
-	$(VENV)/pytest tests/unit -q -n 2
+check: ## format, lint, types and unit tests
+	@$(PYTHON) -m quickstart check
 
 test: ## all tests: unit, the toolchain's own, and the integration tests on the real engine, Docker and vLLM
 	@$(PYTHON) -m quickstart test

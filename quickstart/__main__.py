@@ -1,4 +1,4 @@
-"""`python3 -m quickstart [up | down | clean | env]`: what the Makefile calls."""
+"""`python3 -m quickstart [up | down | clean | check | test | env]`: what the Makefile calls."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import sys
 
 from quickstart.console import main_guard
 
-USAGE = """usage: python3 -m quickstart [up | down | clean | env]
+USAGE = """usage: python3 -m quickstart [up | down | clean | check | test | venv | env]
 
   up      add what is missing on this machine, bring up stack dev, ask it one question
   down    destroy stack dev, keeping the weights
   clean   remove everything that was ever made
+  check   format, lint, types and unit tests
+  test    all tests
+  venv    make the Python environment alone
   env     print the export lines that ./env.sh evaluates"""
 
 
@@ -29,6 +32,15 @@ def main(arguments: list[str]) -> int:
         from quickstart import down
 
         return down.down() if command == "down" else down.clean()
+    if command in {"check", "test"}:
+        from quickstart import testing
+
+        return testing.check() if command == "check" else testing.test()
+    if command == "venv":
+        from quickstart import python_env
+
+        python_env.ensure()
+        return 0
     print(USAGE, file=sys.stderr)
     return 0 if command in {"help", "-h", "--help"} else 2
 
