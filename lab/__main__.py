@@ -32,7 +32,7 @@ def stand_in_names() -> list[str]:
 
 
 def up() -> None:
-    """The images are half an hour of one core's work or a few minutes of two's: the hub's model is made beside them."""
+    """Images are mostly downloads and unpacking, so the hub's model is made beside them."""
     from concurrent.futures import ThreadPoolExecutor
 
     from lab import hub, images, registry
@@ -41,11 +41,9 @@ def up() -> None:
     if docker_host == paths.ENGINE_HOST:
         registry.ensure()
     with ThreadPoolExecutor() as pool:
-        endings = [
-            pool.submit(images.ensure, stand_in_names(), docker_host),
-            pool.submit(hub.ensure, docker_host),
-        ]
-    failures = [failure for failure in (ending.exception() for ending in endings) if failure is not None]
+        making_images = pool.submit(images.ensure, stand_in_names(), docker_host)
+        making_model = pool.submit(hub.ensure, docker_host)
+    failures = [failure for failure in (making_images.exception(), making_model.exception()) if failure is not None]
     for failure in failures[1:]:
         line(failure.report() if isinstance(failure, StepFailed) else repr(failure))
     if failures:

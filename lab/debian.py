@@ -105,7 +105,7 @@ def make_root(
         str(target),
         f"deb {MIRROR} {suite} main",
     ]
-    mend = f"curl -I {MIRROR}/dists/{suite}/InRelease   # must answer; PAGEINDEX_STACK_DEBIAN_MIRROR names another mirror"
+    mend = f"curl -I {MIRROR}/dists/{suite}/InRelease   # must answer; PAGEINDEX_STACK_DEBIAN_MIRROR names another"
     run(command, current, log=log, mend=mend)
 
 

@@ -48,7 +48,7 @@ def ensure() -> str:
         return chosen
     if chosen == "" and version(f"unix://{DEFAULT_SOCKET}") is not None:
         return f"unix://{DEFAULT_SOCKET}"
-    if version(paths.ENGINE_HOST) is None or not HOST_CLI.exists() and shutil.which("docker") is None:
+    if version(paths.ENGINE_HOST) is None or shutil.which("docker") is None:
         with step("Docker engine (lab)") as current:
             _make_and_start(current)
     return paths.ENGINE_HOST

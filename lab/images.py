@@ -1,4 +1,4 @@
-"""Images under their official names: present ones are used, pullable ones pulled, and for the rest a stand-in is made."""
+"""Images under their official names: present ones are used, pullable ones pulled, for the rest a stand-in is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import debian, paths, recipes, registry
 from lab.recipes import LABEL, Recipe
-from quickstart.console import Step, StepFailed, run, step
+from quickstart.console import Step, run, step
 
 FIRST_WORD_BUDGET_S = 20.0  # a registry that says nothing for so long is taken as out of reach
 SILENCE_BUDGET_S = 300.0  # a layer of several GB unpacks without a word
@@ -140,8 +140,8 @@ def _import(name: str, recipe: Recipe, docker_host: str, current: Step) -> None:
 
 def _build(name: str, recipe: Recipe, docker_host: str, current: Step) -> None:
     """By a Dockerfile, on another image."""
-    command = [*_docker(docker_host), "build", "--force-rm", "--tag", name, "--label", f"{LABEL}={recipe.fingerprint()}"]
-    command += ["--build-arg", f"BASE={recipe.base}"]
+    command = [*_docker(docker_host), "build", "--force-rm", "--tag", name, "--build-arg", f"BASE={recipe.base}"]
+    command += ["--label", f"{LABEL}={recipe.fingerprint()}"]
     for setting in ("PIP_INDEX_URL", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
         if os.environ.get(setting):
             command += ["--build-arg", setting]
@@ -166,7 +166,9 @@ def clean(docker_host: str) -> None:
     """Remove every stand-in from an engine that is not the lab's own (that one goes as a whole)."""
     if shutil.which("docker") is None:
         return
-    command = [*_docker(docker_host), "image", "ls", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    listing = ["image", "ls", "--filter", f"label={LABEL}", "--format", "{{.Repository}}:{{.Tag}}"]
+    listed = subprocess.run(
+        [*_docker(docker_host), *listing], capture_output=True, text=True, check=False
+    ).stdout.split()
     for name in listed:
         subprocess.run([*_docker(docker_host), "image", "rm", name], capture_output=True, check=False)

@@ -38,12 +38,18 @@ class Recipe:
         """Changes with everything that goes into the image from this repository and this machine."""
         said = [self.suite, self.packages, debian.MIRROR, debian.certificates_digest(), debian.apt_settings()]
         digest = hashlib.sha256(json.dumps(said).encode())
+        ignored = {"__pycache__", ".dockerignore", *self._not_sent()}
         for file in sorted(self.path.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
+            if file.is_file() and ignored.isdisjoint(file.relative_to(self.path).parts):
                 digest.update(file.relative_to(self.path).as_posix().encode() + b"\0" + file.read_bytes())
         if self.base:
             digest.update(find(self.base).fingerprint().encode())
         return digest.hexdigest()[:16]
+
+    def _not_sent(self) -> list[str]:
+        """What the build doesn't see cannot change its result."""
+        listing = self.path / ".dockerignore"
+        return listing.read_text().split() if listing.exists() else []
 
     def changes(self) -> list[str]:
         """The image's settings, as Dockerfile instructions."""
@@ -74,7 +80,7 @@ RECIPES = (
         repository="vllm/vllm-openai-cpu",
         tag_pattern=rf"v{re.escape(VLLM_VERSION)}-x86_64",
         base=PYTHON_NAME,
-        disk_mib=9000,
+        disk_mib=8000,
     ),
 )
 
@@ -102,6 +108,7 @@ def find(name: str) -> Recipe:
         return recipe
     available = ", ".join(f"{recipe.repository}:{recipe.tag_pattern}" for recipe in RECIPES)
     raise StepFailed(
-        f"the image {name} is neither here nor can it be pulled, and the lab has no stand-in for it (it has: {available})",
+        f"the image {name} is neither here nor can it be pulled, and the lab has no stand-in for it "
+        f"(it has: {available})",
         f"docker pull {name}   # its message says why; or add a recipe to lab/recipes.py",
     )

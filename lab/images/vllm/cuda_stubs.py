@@ -16,7 +16,9 @@ import sys
 from pathlib import Path
 
 # libcuda.so.1, the driver, isn't among them: it must stay absent, so that libcudart sees that there is none.
-LIBRARY = re.compile(r"lib(cublas|cublasLt|cudnn|cufft|cufile|cupti|curand|cusolver|cusparse|cusparseLt|nccl|nvrtc|nvshmem_host)\.so\.\d+")
+LIBRARY = re.compile(
+    r"lib(cublas|cublasLt|cudnn|cufft|cufile|cupti|curand|cusolver|cusparse|cusparseLt|nccl|nvrtc|nvshmem_host)\.so\.\d+"
+)
 FUNCTION = re.compile(r"(cublas|cudnn|cufft|cuFile|cupti|curand|cusolver|cusparse|nccl|nvrtc|nvshmem)\w+")
 RETURN_1 = b"\xb8\x01\x00\x00\x00\xc3"  # mov eax, 1; ret: every one of these interfaces has 0 for success
 PAGE = 0x1000
@@ -26,7 +28,7 @@ SHT_DYNAMIC, SHT_DYNSYM, DT_NEEDED = 6, 11, 1
 def wants(path: Path) -> tuple[set[str], set[str]]:
     """The file names of the libraries that a shared object needs, and the symbols that it expects from others."""
     image = path.read_bytes()
-    table, = struct.unpack_from("<Q", image, 0x28)
+    (table,) = struct.unpack_from("<Q", image, 0x28)
     size, count = struct.unpack_from("<HH", image, 0x3A)
     sections = [struct.unpack_from("<IIQQQQIIQQ", image, table + index * size) for index in range(count)]
     libraries, symbols = set(), set()
@@ -58,7 +60,7 @@ def elf_hash(name: str) -> int:
 
 
 def shared_library(names: list[str], needed: str = "") -> bytes:
-    """An ELF file for x86_64 that has all ``names`` as functions, each returning 1, and needs the library ``needed``."""
+    """An ELF file for x86_64: all ``names`` as functions that return 1, and the library ``needed`` beside it."""
     strings, name_at = b"\0", {}
     for name in (*names, needed):
         name_at[name] = len(strings)
@@ -82,7 +84,9 @@ def shared_library(names: list[str], needed: str = "") -> bytes:
     if needed:
         entries.append((DT_NEEDED, name_at[needed]))
     dynamic = b"".join(struct.pack("<QQ", tag, value) for tag, value in (*entries, (0, 0)))
-    header = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 4, 0, 0, 0)
+    header = (
+        b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 4, 0, 0, 0)
+    )
     segments = b"".join(
         struct.pack("<IIQQQQQQ", kind, flags, at, at, at, length, length, alignment)
         for kind, flags, at, length, alignment in (
