@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import secrets
 import socket
 import subprocess
 import tarfile
@@ -147,7 +148,7 @@ class Gateway:
         until(lambda: self.get("/health").status == 200, 10, "the gateway answers")
 
     def add_backend(self) -> Backend:
-        container = f"{self.name}-backend-{len(self.backends)}"
+        container = f"{self.name}-backend-{secrets.token_hex(3)}"
         docker(
             "run", "-d", "--name", container, "--network", f"{self.name}-net", "--network-alias", "vllm-0",
             "--network-alias", "pageindex", image_names()["python"], "python", "-c", BACKEND_SOURCE,

@@ -254,6 +254,15 @@ def test_a_request_that_was_sent_and_lost_is_not_sent_again(gateway, backend) ->
     assert len(backend.control("/seen")) == 1
 
 
+def test_a_post_that_was_not_sent_yet_moves_on_to_another_replica(gateway, backend) -> None:
+    extra = gateway.add_backend()
+    both = {backend.container_id, extra.container_id}
+    until(lambda: {gateway.post(CHAT, {}, GOOD).json["host"] for _ in range(8)} == both, 5, "both replicas serve")
+    docker("rm", "-f", gateway.backends.pop().container)
+    answers = [gateway.post(CHAT, {}, GOOD) for _ in range(10)]
+    assert [(answer.status, answer.json["host"]) for answer in answers] == [(200, backend.container_id)] * 10
+
+
 def test_a_server_that_stays_silent_ends_in_504(gateway, backend) -> None:
     silent = gateway.post(CHAT, {"hold": True}, GOOD)
     assert silent.status == 504
