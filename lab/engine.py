@@ -16,7 +16,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,22 +148,11 @@ def _start(current: Step) -> None:
     _end(_running_pid())  # alive but not answering: it would hold the data directory
     tools = {"iptables": "iptables", "unshare": "util-linux", "nsenter": "util-linux"}
     debian.ensure_tools(tools, current, paths.cache() / "engine-root.log")
-    _enable_forwarding()
-    data = paths.STATE / "docker"
-    for directory in (data, paths.RUN, paths.cache()):
-        directory.mkdir(parents=True, exist_ok=True)
     PID_FILE.unlink(missing_ok=True)
     current.say("starting dockerd")
-    with log_file().open("ab") as log:
-        started_at_byte = log.tell()
-        daemon = subprocess.Popen(
-            ["unshare", "--mount", "--pid", "--fork", "sh", SCRIPT, root(), data, paths.RUN, *daemon_options()],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # survives the command that started it
-            cwd="/",
-        )
+    log_file().parent.mkdir(parents=True, exist_ok=True)
+    started_at_byte = log_file().stat().st_size if log_file().exists() else 0
+    daemon = launch(paths.STATE / "docker", paths.RUN, daemon_options(), log_file())
     deadline = time.monotonic() + START_BUDGET_S
     while (found := version(paths.ENGINE_HOST)) is None:
         if daemon.poll() is not None or time.monotonic() > deadline:
@@ -183,10 +172,26 @@ def _start(current: Step) -> None:
         )
 
 
-def daemon_options() -> list[str]:
+def launch(data: Path, run: Path, options: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a dockerd in namespaces of its own. Its process id will be in ``run``/engine.pid."""
+    for directory in (data, run):
+        directory.mkdir(parents=True, exist_ok=True)
+    command: list[str | Path] = ["unshare", "--mount", "--pid", "--fork", "sh", SCRIPT, root(), data, run, *options]
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # survives the command that started it
+            cwd="/",
+        )
+
+
+def daemon_options(socket_path: Path = paths.ENGINE_SOCKET) -> list[str]:
     """dockerd's command line."""
     return [
-        f"--host={paths.ENGINE_HOST}",
+        f"--host=unix://{socket_path}",
         "--group=root",  # the socket is root's alone; a group named docker need not exist
         "--data-root=/var/lib/docker",
         "--exec-root=/run/docker",
@@ -194,13 +199,6 @@ def daemon_options() -> list[str]:
         "--storage-driver=overlay2",
         f"--registry-mirror=http://{paths.REGISTRY}",
     ]
-
-
-def _enable_forwarding() -> None:
-    """dockerd does this too, but inside its own view of /proc/sys, where a locked-down host makes it fail late."""
-    switch = Path("/proc/sys/net/ipv4/ip_forward")
-    if switch.read_text().strip() != "1":
-        switch.write_text("1")
 
 
 def _offer_cli(current: Step) -> None:
