@@ -266,9 +266,10 @@ def down() -> None:
     with step("Stop the lab's Docker engine") as current:
         if pid is None:
             current.result("it was not running")
-        _end(pid)
-        for leftover in (PID_FILE, paths.ENGINE_SOCKET):
-            leftover.unlink(missing_ok=True)
+        else:
+            _end(pid)
+            paths.ENGINE_SOCKET.unlink(missing_ok=True)
+        PID_FILE.unlink(missing_ok=True)
 
 
 def clean() -> None:

@@ -57,6 +57,7 @@ def nothing_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setattr(engine, "DEFAULT_SOCKET", str(tmp_path / "none.sock"))
     monkeypatch.setattr(paths, "ENGINE_HOST", f"unix://{tmp_path}/none-either.sock")
+    monkeypatch.setattr(paths, "ENGINE_SOCKET", tmp_path / "run" / "docker.sock")
     monkeypatch.setattr(paths, "RUN", tmp_path / "run")
     monkeypatch.setattr(engine, "PID_FILE", tmp_path / "run" / "engine.pid")
 
