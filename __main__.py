@@ -58,9 +58,10 @@ llm = VllmServer(
         model_volume=cache.volume_name,
         network_name=network.network_name,
         api_key=vllm_key.value,
+        wait_for=[cache.verified],
         docker_host=host,
     ),
-    pulumi.ResourceOptions(providers=[daemon], depends_on=[cache]),
+    on_host,
 )
 app = PageIndexApp(
     "pageindex",

@@ -31,12 +31,16 @@ def _load(name: str) -> Question:
         from checks.documents import documents
 
         return documents
+    if name == "ports":
+        from checks.ports import ports
+
+        return ports
     return {"healthy": healthy, "finished": finished}[name]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    parser.add_argument("question", choices=["healthy", "finished", "isolation", "inference", "documents"])
+    parser.add_argument("question", choices=["healthy", "finished", "ports", "isolation", "inference", "documents"])
     question = parser.parse_args().question
     facts = json.load(sys.stdin)
     try:

@@ -63,6 +63,12 @@ class DockerHost:
         found: list[dict[str, Any]] = json.loads(self._answer("container", "inspect", name))
         return found[0]
 
+    def published_ports(self, name: str) -> set[int]:
+        """Host ports that a container holds; none if there is no such container."""
+        done = self._run("container", "inspect", "--format", "{{json .HostConfig.PortBindings}}", name)
+        bindings = json.loads(done.stdout or "null") if done.returncode == 0 else None
+        return {int(binding["HostPort"]) for each in (bindings or {}).values() for binding in each or []}
+
     def network(self, name: str) -> dict[str, Any]:
         """`docker inspect` of one network."""
         found: list[dict[str, Any]] = json.loads(self._answer("network", "inspect", name))

@@ -85,13 +85,15 @@ def hardened_container(
     ``user`` is ``uid:0``: files from ConfigFiles are readable by group 0 only. ``extras`` are arguments of
     docker.Container that only some containers need.
     """
+    # The provider reports a changed health check as updated in place, but Docker cannot do that: a label can.
+    marks = {**labelled, "pageindex-stack.probe": fingerprint(extras.get("healthcheck"))}
     return docker.Container(
         resource_name,
         name=host_name,
         image=image,
         user=user,
         envs=[pulumi.Output.concat(key, "=", value) for key, value in sorted((environment or {}).items())],
-        labels=label_args(labelled),
+        labels=label_args(marks),
         # Stated although it's the default: unstated, the daemon's answer is a difference at every preview.
         network_mode="bridge" if networks else "none",
         networks_advanced=list(networks),

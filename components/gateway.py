@@ -89,9 +89,23 @@ class Gateway(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
+        host_name = f"{args.prefix}-gateway"
+        wanted_ports = [settings.api_port, settings.app_port]
+        ports_free = ask(
+            f"{name}-ports",
+            "ports",
+            {
+                "bind": settings.bind,
+                "ports": wanted_ports,
+                "gateway_container": host_name,
+                "docker_host": args.docker_host,
+            },
+            triggers=[settings.bind, *wanted_ports],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         container = hardened_container(
             f"{name}-container",
-            host_name=f"{args.prefix}-gateway",
+            host_name=host_name,
             image=image.image_id,
             user=nginx.USER,
             networks=[{"name": args.network_name}, {"name": edge.name}],
@@ -112,7 +126,11 @@ class Gateway(pulumi.ComponentResource):
                 {"internal": nginx.APP_PORT, "external": settings.app_port, "ip": settings.bind},
             ],
             healthcheck=healthcheck(["CMD", *nginx.HEALTH_COMMAND], startup_s=STARTUP_S),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one process holds the ports
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                delete_before_replace=True,  # one process holds the ports
+                depends_on=[ports_free],  # so that a running gateway is not taken away for a port that can't be had
+            ),
         )
         gate = ask(
             f"{name}-ready",
@@ -128,6 +146,6 @@ class Gateway(pulumi.ComponentResource):
         )
         self.api_url = f"http://{settings.bind}:{settings.api_port}/v1"
         self.app_url = f"http://{settings.bind}:{settings.app_port}"
-        self.container_name = f"{args.prefix}-gateway"
+        self.container_name = host_name
         self.ready = gate.id
         self.register_outputs({"api_url": self.api_url, "app_url": self.app_url})

@@ -12,7 +12,7 @@ import pulumi_docker as docker
 from components.command import ask
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
-from components.service_image import service_image
+from components.service_image import service_image, service_image_name
 
 MODELS_PATH = "/models"
 
@@ -34,15 +34,15 @@ class ModelCacheArgs:
 
 
 class ModelCache(pulumi.ComponentResource):
-    """Weights at ``<volume_name>:/<model_directory>``. Depend on it to wait until they are complete and verified.
+    """Weights at ``<volume_name>:/<model_directory>``, complete and verified once ``verified`` is there.
 
     The volume outlives `pulumi destroy`; the next `up` finds and verifies it without the hub.
     """
 
     volume_name: pulumi.Output[str]
     model_directory: str
-    verified: pulumi.Output[str]
-    """Id of the gate that waits for the verification."""
+    verified: pulumi.Resource
+    """The gate that waits for the verification: what loads the weights depends on it."""
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
@@ -56,6 +56,7 @@ class ModelCache(pulumi.ComponentResource):
             labels=label_args(volume_marks),
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
+        image_name = service_image_name("model_downloader", args.prefix, args.base_image)
         egress = docker.Network(
             f"{name}-egress",
             name=f"{args.prefix}-egress",
@@ -87,6 +88,8 @@ class ModelCache(pulumi.ComponentResource):
             "MODEL_REPO": args.repo,
             "MODEL_REVISION": args.revision,
             "MODEL_TIMEOUT_S": str(args.timeout_s),
+            # For its error messages: the command that removes a damaged copy, ready to be pasted on the host.
+            "MODEL_FORGET_COMMAND": f"docker run --rm -v {args.prefix}-models:{MODELS_PATH} {image_name} forget",
         }
         if args.endpoint:
             environment["HF_ENDPOINT"] = args.endpoint
@@ -118,5 +121,5 @@ class ModelCache(pulumi.ComponentResource):
         )
         self.volume_name = volume.name
         self.model_directory = f"{args.repo.replace('/', '--')}/{args.revision}"
-        self.verified = gate.id
+        self.verified = gate
         self.register_outputs({"volume_name": self.volume_name, "model_directory": self.model_directory})

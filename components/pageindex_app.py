@@ -17,6 +17,8 @@ from planning.vllm_command import STABLE_ALIAS
 APP_PORT = 3000  # inside the network; the gateway publishes it
 STARTUP_S = 120
 DATA_PATH = "/data"
+# Alive, not ready: a missing model must not make Docker call the app unhealthy. The slim image has no curl.
+PROBE = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{APP_PORT}/health', timeout=4)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +93,7 @@ class PageIndexApp(pulumi.ComponentResource):
             memory_mib=int(args.settings.memory_gib * 1024),
             stop_timeout=30,
             destroy_grace_seconds=30,
-            healthcheck=healthcheck(["CMD", "python3", "-m", "pageindex_app.probe"], startup_s=STARTUP_S),
+            healthcheck=healthcheck(["CMD", "python3", "-c", PROBE], startup_s=STARTUP_S),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name and volume are one
         )
         gate = ask(

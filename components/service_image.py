@@ -23,18 +23,22 @@ def context_digest(context: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def service_image_name(service: str, prefix: str, base_image: str) -> str:
+    """The image's name; its tag is the hash of its sources and its base."""
+    digest = hashlib.sha256(f"{base_image}\0{context_digest(SERVICES / service)}".encode()).hexdigest()[:16]
+    return f"{prefix}-{service.replace('_', '-')}:{digest}"
+
+
 def service_image(
     resource_name: str, *, service: str, prefix: str, base_image: str, opts: pulumi.ResourceOptions
 ) -> docker.RemoteImage:
-    """Build ``services/<service>`` on the provider's daemon; its tag is the hash of its sources and base."""
-    context = SERVICES / service
-    digest = hashlib.sha256(f"{base_image}\0{context_digest(context)}".encode()).hexdigest()[:16]
+    """Build ``services/<service>`` on the provider's daemon."""
     return docker.RemoteImage(
         resource_name,
-        name=f"{prefix}-{service.replace('_', '-')}:{digest}",
+        name=service_image_name(service, prefix, base_image),
         build={
             # Relative, so that a clone in another place is no difference.
-            "context": os.path.relpath(context),
+            "context": os.path.relpath(SERVICES / service),
             "build_args": {"PYTHON_IMAGE": base_image},
             "remove": True,
             "force_remove": True,

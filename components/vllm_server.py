@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,8 @@ class VllmServerArgs:
     model_volume: pulumi.Input[str]
     network_name: pulumi.Input[str]
     api_key: pulumi.Input[str]
+    wait_for: Sequence[pulumi.Resource] = ()
+    """What must be there before a replica starts, such as verified weights; images are pulled meanwhile."""
     docker_host: str | None = None
 
     def command(self) -> list[str]:
@@ -133,5 +136,5 @@ class VllmServer(pulumi.ComponentResource):
             memory_mib=int(settings.memory_gib * 1024) if settings.memory_gib else None,
             gpus="all" if settings.device == "cuda" else None,
             # Two copies of the weights do not fit on a card, and the name is fixed: the old one goes first.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=list(args.wait_for)),
         )

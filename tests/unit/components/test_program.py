@@ -141,9 +141,12 @@ def test_vllm_is_offline_silent_and_mounts_the_weights_read_only(made: Made) -> 
     assert all(volume["readOnly"] for volume in inputs["volumes"])
 
 
-def test_vllm_waits_until_the_weights_are_verified(made: Made) -> None:
-    waits_for = " ".join(made["pageindex-stack:index:VllmServer", "llm"].dependencies)  # and its children with it
-    assert "models-verified" in waits_for
+def test_vllm_waits_until_the_weights_are_verified_and_its_image_does_not(made: Made) -> None:
+    def waits_for(kind: str, name: str) -> str:
+        return " ".join(made[kind, name].dependencies)
+
+    assert "models-verified" in waits_for(CONTAINER, "llm-0-container")
+    assert "models-verified" not in waits_for("docker:index/remoteImage:RemoteImage", "llm-image")
 
 
 def test_checks_run_again_when_a_replica_the_app_or_the_gateway_was_replaced(made: Made) -> None:

@@ -1,0 +1,43 @@
+"""Are the host ports that the gateway will publish free? Asked before the running gateway is taken away."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from checks.docker_host import DockerHost
+from checks.outcome import CheckFailed
+
+
+def ports(facts: dict[str, Any]) -> dict[str, Any]:
+    """Ports that nobody listens on, or that the stack's own gateway holds. Only this machine's can be looked at."""
+    if str(facts.get("docker_host") or "").startswith("ssh://"):
+        return {"check": "ports", "ok": True, "seen": ["a remote host: Docker itself refuses a port that is taken"]}
+    bind, wanted = facts["bind"], set(facts["ports"])
+    held = DockerHost(facts.get("docker_host")).published_ports(facts["gateway_container"])
+    taken = sorted(port for port in wanted - held if not _is_free(bind, port))
+    if taken:
+        raise CheckFailed(
+            expected=f"ports {', '.join(map(str, sorted(wanted)))} on {bind} to be free",
+            got=f"{', '.join(map(str, taken))} taken by another program (ss -ltnp says which)",
+            do="stop it, or choose another: pulumi config set --path gateway.api_port (or gateway.app_port) PORT",
+        )
+    return {"check": "ports", "ok": True, "seen": [f"{bind}:{port} can be had" for port in sorted(wanted)]}
+
+
+def _is_free(bind: str, port: int) -> bool:
+    with socket.socket() as probe:
+        # As Docker's own proxy does it: connections that are closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise CheckFailed(
+                expected=f"{bind} to be an address of this machine",
+                got=str(error),
+                do="pulumi config set --path gateway.bind 127.0.0.1",
+            ) from None
+    return True
