@@ -1,6 +1,7 @@
 """Quotes that hold: every citation's words stand on the page it names."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel
@@ -10,6 +11,10 @@ from .search import DocumentIndex, Passage
 
 QUOTE_CHARS = 300
 CITATIONS_MOST = 3
+_ASKS_FOR_A_NUMBER = re.compile(
+    r"\bhow (?:many|much|old|long|deep|high|heavy|large|big|far|wide|often|tall|fast)\b|\bwhen\b|\bwhat (?:year|date|percentage)\b",
+    re.IGNORECASE,
+)
 
 
 class Citation(BaseModel):
@@ -33,73 +38,71 @@ class Sentence:
 
 
 def candidates(passages: Sequence[tuple[DocumentIndex, Passage]]) -> list[Sentence]:
-    """Sentences of the passages; lines of a table stay together, since a figure alone says nothing."""
-    out: list[Sentence] = []
-    for rank, (document, passage) in enumerate(passages):
-        rows: list[str] = []
-        for line in [*passage.text.splitlines(), ""]:
-            if line and not line.endswith((".", "!", "?")) and len(line) < 60:
-                rows.append(line)
+    """The passages' sentences and rows of tables."""
+    return [
+        Sentence(document, passage, line, rank)
+        for rank, (document, passage) in enumerate(passages)
+        for line in passage.text.splitlines()
+    ]
+
+
+class Evidence:
+    """Weighs sentences against a question; rare words count more than common ones."""
+
+    def __init__(self, question: str, sentences: Sequence[Sentence], documents: Sequence[DocumentIndex]) -> None:
+        self._sentences = sentences
+        self._corpora = [document.passage_postings for document in documents]
+        self._asked = set(text.terms(question))
+        self._wants_number = bool(_ASKS_FOR_A_NUMBER.search(question))
+        self._relevance = [self._weight(self._asked & _around(sentence)) for sentence in sentences]
+
+    def _weight(self, terms: Iterable[str]) -> float:
+        return sum(bm25.idf(term, self._corpora) for term in terms)
+
+    def bearing(self, answer: str) -> list[Sentence]:
+        """The sentences that bear the answer out, best first; none if no single one does.
+
+        An answer tells something if it has words that the question has not. All its numbers must
+        stand in one sentence, and with them at least half the weight of its other words.
+        """
+        if not answer.strip():
+            return []
+        told = set(text.terms(answer)) - self._asked
+        numbers = {term for term in told if term[0].isdigit()}
+        total = self._weight(told)
+        ranked: list[tuple[float, int]] = []
+        for order, sentence in enumerate(self._sentences):
+            words = set(text.terms(sentence.text))
+            if not numbers <= words or not (told or self._asked) & words:
                 continue
-            out += [Sentence(document, passage, row, rank) for row in _windows(rows)]
-            rows = []
-            if line:
-                out.append(Sentence(document, passage, line, rank))
-    return out
+            gain = self._weight(told & _around(sentence))
+            if gain >= 0.5 * total:
+                ranked.append((-gain - 0.5 * self._relevance[order], order))
+        return [self._sentences[order] for _, order in sorted(ranked)]
+
+    def convincing(self, answer: str, bearing: Sequence[Sentence]) -> bool:
+        """Whether the answer fits the question too: its sentence is about it, and numbers are given where asked for."""
+        if not bearing:
+            return False
+        if self._wants_number and not any(char.isdigit() for char in answer):
+            return False
+        return self._relevance[self._sentences.index(bearing[0])] >= 0.5 * max(self._relevance)
+
+    def best_match(self) -> Sentence | None:
+        """The sentence that shares most with the question, or None if none shares anything."""
+        best, best_gain = None, 0.0
+        for sentence, relevance in zip(self._sentences, self._relevance, strict=True):
+            gain = relevance / (1 + 0.1 * sentence.rank)
+            if self._wants_number and any(char.isdigit() for char in sentence.text):
+                gain *= 1.5
+            if gain > best_gain:
+                best, best_gain = sentence, gain
+        return best
 
 
-def _windows(rows: list[str]) -> list[str]:
-    """Neighbouring table cells, two at a time: a label and its figure."""
-    if rows and rows[0].startswith("|"):
-        return rows
-    return [f"{first} {second}" for first, second in zip(rows, rows[1:], strict=False)] or rows
-
-
-def support(
-    answer: str, question: str, sentences: Sequence[Sentence], documents: Sequence[DocumentIndex]
-) -> list[Sentence]:
-    """The sentences that the answer rests on, best first; none if they do not bear it out.
-
-    An answer says something new if it has words that the question has not. Its numbers must all be
-    found in one sentence, and at least half the weight of its other words with them.
-    """
-    asked = set(text.terms(question))
-    told = [term for term in dict.fromkeys(text.terms(answer)) if term not in asked]
-    numbers = {term for term in told if term[0].isdigit()}
-    corpora = [document.passage_postings for document in documents]
-    weights = {term: bm25.idf(term, corpora) for term in {*told, *asked}}
-    total = sum(weights[term] for term in told)
-    ranked: list[tuple[float, int, Sentence]] = []
-    for order, sentence in enumerate(sentences):
-        here = set(text.terms(f"{sentence.passage.heading or ''} {sentence.text}"))
-        words = set(text.terms(sentence.text))
-        if told:
-            if not numbers <= words or not any(term in words for term in told):
-                continue
-            gain = sum(weights[term] for term in told if term in here)
-            if gain < 0.5 * total:
-                continue
-        else:
-            gain = 0.0
-            if not asked & words:
-                continue
-        gain += 0.5 * sum(weights[term] for term in asked if term in here)
-        ranked.append((-gain, order, sentence))
-    ranked.sort(key=lambda item: item[:2])
-    return [sentence for _, _, sentence in ranked]
-
-
-def best_match(question: str, sentences: Sequence[Sentence], documents: Sequence[DocumentIndex]) -> Sentence | None:
-    """The sentence that shares most with the question, or None if none shares anything."""
-    asked = set(text.terms(question))
-    corpora = [document.passage_postings for document in documents]
-    best, best_gain = None, 0.0
-    for sentence in sentences:
-        here = set(text.terms(f"{sentence.passage.heading or ''} {sentence.text}"))
-        gain = sum(bm25.idf(term, corpora) for term in asked & here) / (1 + 0.1 * sentence.rank)
-        if gain > best_gain:
-            best, best_gain = sentence, gain
-    return best
+def _around(sentence: Sentence) -> set[str]:
+    """The sentence's words and those of the heading it stands under."""
+    return set(text.terms(f"{sentence.passage.heading or ''} {sentence.text}"))
 
 
 def cite(sentences: Sequence[Sentence]) -> list[Citation]:

@@ -14,6 +14,7 @@ import tempfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,7 +65,7 @@ def _document(meta: dict[str, Any]) -> Document | None:
         kind=ours["kind"],
         pages=meta["pageNum"],
         size_bytes=ours["size_bytes"],
-        created_at=f"{meta['createdAt']}Z",
+        created_at=f"{datetime.fromisoformat(meta['createdAt']).isoformat(timespec='milliseconds')}Z",
         description=(meta.get("description") or "").strip(),
         pageindex_id=meta["id"],
     )

@@ -18,6 +18,8 @@ from .settings import Settings
 log = logging.getLogger(__name__)
 
 RRF_K = 60  # from the paper that introduced the fusion (Cormack 2009); flat enough to need no tuning
+MODEL_WEIGHT = 0.5  # a small model often picks at random; its vote adds pages but does not overrule both word rankings
+WORTH = 0.5  # of the best score: what scores less shares a common word with the question and is no vote
 PAGES_READ = 4  # pages whose passages compete for the context
 SECTIONS_CHOSEN = 3  # sections the model may pick
 PAGES_PER_SECTION = 3  # of a long section, the pages that match the question best
@@ -52,12 +54,12 @@ class Parts:
     sections: bool = True
 
 
-def fuse(rankings: Sequence[Sequence[Page]]) -> list[Page]:
-    """Reciprocal rank fusion; ties go to the ranking that is named first."""
+def fuse(rankings: Sequence[tuple[float, Sequence[Page]]]) -> list[Page]:
+    """Reciprocal rank fusion of weighted rankings; ties go to the ranking that is named first."""
     points: dict[Page, float] = defaultdict(float)
-    for ranking in rankings:
+    for weight, ranking in rankings:
         for rank, page in enumerate(dict.fromkeys(ranking), 1):
-            points[page] += 1 / (RRF_K + rank)
+            points[page] += weight / (RRF_K + rank)
     return sorted(points, key=lambda page: -points[page])
 
 
@@ -76,14 +78,15 @@ async def retrieve(
         best.setdefault((which, documents[which].passages[number].page), score)
     by_title = bm25.scores(query, [document.section_postings for document in documents])
     titled = [(which, documents[which].sections[number]) for _, which, number in by_title[:10]]
-    rankings: list[list[Page]] = []
+    rankings: list[tuple[float, list[Page]]] = []
     if parts.passages:
-        rankings.append(list(best)[:10])
+        rankings.append((1.0, [page for page, score in best.items() if score >= WORTH * found[0][0]][:10]))
     if parts.sections:
-        rankings.append(_pages_of(titled, best))
+        worth = [item for item, hit in zip(titled, by_title, strict=False) if hit[0] >= WORTH * by_title[0][0]]
+        rankings.append((1.0, _pages_of(worth, best)))
     if parts.model:
         chosen = await _chosen_by_model(question, documents, titled, model, settings)
-        rankings.append(_pages_of(chosen, best))
+        rankings.append((MODEL_WEIGHT, _pages_of(chosen, best)))
     pages = fuse(rankings)[:PAGES_READ]
     return Retrieval(_hits(documents, pages, found), [(documents[which], page) for which, page in pages])
 

@@ -106,7 +106,8 @@ class DocumentIndex:
                     part, words = [], 0
                 part.append(line)
                 words += count
-            if part or block.heading:
+            # A heading alone says nothing, and neither does the page's own number.
+            if part and part != [str(page)]:
                 yield Passage(page, block.heading, "\n".join(part))
 
     @cached_property
@@ -123,14 +124,19 @@ class DocumentIndex:
 
 
 def _pieces(block: str) -> Iterator[str]:
-    """Sentences of running text, and lines of tables as they are."""
+    """Sentences of running text, and rows of tables."""
     lines = [line.strip() for line in block.splitlines()]
     longest = max(map(len, lines), default=0)
     running: list[str] = []
-    for line in lines:
+    row = ""
+    for line in [*lines, ""]:
         # The last line of a paragraph is short too, but it ends with a full stop or continues a long one.
-        tabular = len(line) < 0.4 * max(longest, 60) and not line.endswith((".", "!", "?", ":")) and not running
-        if line and not tabular and not line.startswith("|"):
+        short = len(line) < 0.4 * max(longest, 60) and not line.endswith((".", "!", "?", ":"))
+        tabular = line.startswith("|") or (short and not running)
+        if line and not tabular:
+            if row:
+                yield row
+                row = ""
             running.append(line)
             if line.endswith((".", "!", "?", ":")):
                 yield from text.sentences(" ".join(running))
@@ -139,7 +145,10 @@ def _pieces(block: str) -> Iterator[str]:
         if running:
             yield from text.sentences(" ".join(running))
             running = []
-        if line:
-            yield line
-    if running:
-        yield from text.sentences(" ".join(running))
+        # PDFs give each cell a line of its own; a figure belongs to the label before it.
+        if row and line and not any(char.isalpha() for char in line) and not line.startswith("|"):
+            row = f"{row} {line}"
+            continue
+        if row:
+            yield row
+        row = line

@@ -18,7 +18,7 @@ STOP_WORDS = frozenset(
     did do does doing down during each for from further had has have having he her here hers him his how i if in
     into is it its itself just may me might more most must my no nor not now of off on once only or other our out
     over own same shall she should so some such than that the their them then there these they this those through
-    to too under until up upon was we were what when where which while who whom whose why will with would you
+    to too under until up upon was we were what when where which while who whom whose why will with would yes you
     your many much long often far""".split()
 )
 

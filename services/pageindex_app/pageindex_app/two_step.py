@@ -28,25 +28,42 @@ class TwoStep:
     async def answer(self, question: str, sources: Sequence[Source]) -> Answer:
         documents = [source.index for source in sources]
         found = await retrieve(question, documents, self._model, self._settings, self._parts)
+        if not found.hits:
+            return _nothing()
+        sentences = citations.candidates([(hit.document, hit.passage) for hit in found.hits])
+        evidence = citations.Evidence(question, sentences, documents)
+        read, reply = await self._read(question, found.hits)
+        bearing = evidence.bearing(reply)
+        match = evidence.best_match()
+        if match and not evidence.convincing(reply, bearing) and len(read) > 1:
+            # A small model loses the thread in several passages: let it read the best one alone.
+            _, second = await self._read(question, [hit for hit in found.hits if hit.passage is match.passage])
+            bearing_second = evidence.bearing(second)
+            if not bearing or evidence.convincing(second, bearing_second):
+                reply, bearing = second, bearing_second
+        if cited := citations.cite(bearing[:1]):
+            return Answer(answer=reply, support="supported", citations=cited, mode="two-step")
+        if cited := citations.cite([match] if match else []):
+            return Answer(answer=cited[0].quote, support="quoted", citations=cited, mode="two-step")
+        return _nothing()
+
+    async def _read(self, question: str, hits: Sequence[Hit]) -> tuple[list[Hit], str]:
+        """What was read, and the model's answer from it; empty if it says that there is none."""
         room = self._settings.context_chars
-        reply, read = "", found.hits
+        read: list[Hit] = []
         for _ in range(3):
-            read = _within(found.hits, room)
+            read = _within(hits, room)
             try:
                 reply = await self._model.answer(_prompt(question, read), STOP)
-                break
             except PromptTooLong:
                 room //= 2
-        sentences = citations.candidates([(hit.document, hit.passage) for hit in read])
-        bearing = citations.support(reply, question, sentences, documents) if _says_something(reply) else []
-        cited = citations.cite(bearing[:1])
-        if cited:
-            return Answer(answer=reply, support="supported", citations=cited, mode="two-step")
-        quoted = citations.best_match(question, sentences, documents)
-        cited = citations.cite([quoted]) if quoted else []
-        if cited:
-            return Answer(answer=cited[0].quote, support="quoted", citations=cited, mode="two-step")
-        return Answer(answer=NOT_FOUND, support="none", citations=[], mode="two-step")
+                continue
+            return read, "" if "not in the text" in reply.lower() else reply
+        return read, ""
+
+
+def _nothing() -> Answer:
+    return Answer(answer=NOT_FOUND, support="none", citations=[], mode="two-step")
 
 
 def _within(hits: Sequence[Hit], room: int) -> list[Hit]:
@@ -68,7 +85,3 @@ def _prompt(question: str, hits: Sequence[Hit]) -> list[dict[str, str]]:
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": f"Text:\n{context}\n\nQuestion: {question}"},
     ]
-
-
-def _says_something(reply: str) -> bool:
-    return bool(reply.strip()) and "not in the text" not in reply.lower()
