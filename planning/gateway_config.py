@@ -140,8 +140,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
     """``nginx.conf``: the same settings give the same text, byte for byte."""
     common = {
         "listen_options": " reuseport backlog=4096",
-        "unknown_host": _fill("unknown_host.conf", {}).rstrip("\n"),
-        "error_locations": _fill("error_locations.conf", {}).rstrip("\n"),
+        "unknown_host": _part("unknown_host.conf", {}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
     }
@@ -149,6 +148,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
     if config.app is not None:
         app_servers = _fill("app.conf", common | {
             "app_port": str(APP_PORT),
+            "error_locations": _part("error_locations.conf", {"upstream": "app"}),
             "public_locations": _indent(8, _public_locations(config)),
         })  # fmt: skip
     return _fill("nginx.conf", common | {
@@ -164,6 +164,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
         "api_port": str(API_PORT),
+        "error_locations": _part("error_locations.conf", {"upstream": "vllm"}),
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
@@ -218,6 +219,11 @@ def _check_key(key: str, whose: str) -> None:
 def _fill(template: str, slots: Mapping[str, str]) -> str:
     text = (_TEMPLATES / template).read_text(encoding="utf-8")
     return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], text)
+
+
+def _part(template: str, slots: Mapping[str, str]) -> str:
+    """A template that stands in a line of its own in another one."""
+    return _fill(template, slots).rstrip("\n")
 
 
 def _indent(spaces: int, lines: Iterable[str]) -> str:

@@ -67,8 +67,12 @@ class Backend(BaseHTTPRequestHandler):
                 if "client_gone" in record:
                     return
             event = b"data: %d\n\n" % number
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
-            self.wfile.flush()
+            try:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(event), event))
+            except ConnectionError:
+                record["client_gone"] = time.time()
+                self.close_connection = True
+                return
         self.wfile.write(b"0\r\n\r\n")
 
     def wait_for_release_or_client_gone(self, record: dict[str, object]) -> None:
@@ -76,12 +80,15 @@ class Backend(BaseHTTPRequestHandler):
         self.connection.settimeout(0.02)
         while time.monotonic() < deadline and not release.acquire(timeout=0.02):
             try:
-                if self.connection.recv(1, socket.MSG_PEEK) == b"":
-                    record["client_gone"] = time.time()
-                    self.close_connection = True
-                    return
+                gone = self.connection.recv(1, socket.MSG_PEEK) == b""
             except TimeoutError:
-                pass
+                continue
+            except ConnectionError:
+                gone = True
+            if gone:
+                record["client_gone"] = time.time()
+                self.close_connection = True
+                return
         self.connection.settimeout(None)
 
     def log_message(self, *_: object) -> None:
