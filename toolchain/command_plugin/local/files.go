@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gobwas/glob"
+	"github.com/pulumi/pulumi-go-provider/infer/types"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
@@ -23,7 +24,11 @@ func (r *Result) readFiles(dir string, process Process) error {
 		if err != nil {
 			return fmt.Errorf("assetPaths: %w", err)
 		}
-		r.Assets = &assets
+		wrapped := make(map[string]types.AssetOrArchive, len(assets))
+		for path, asset := range assets {
+			wrapped[path] = types.AssetOrArchive{Asset: asset}
+		}
+		r.Assets = &wrapped
 	}
 	if process.ArchivePaths != nil {
 		assets, err := findAssets(dir, *process.ArchivePaths)

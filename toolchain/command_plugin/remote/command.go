@@ -155,7 +155,7 @@ func (c *CommandInputs) setEnvironment(ctx context.Context, session *ssh.Session
 }
 
 // runUntilCancelled passes a cancellation on as a signal to the command's process group on the host, and closes the
-// connection if that doesn't end it.
+// connection if that doesn't end it. OpenSSH passes no signals on to what root runs, so there the command may go on.
 func runUntilCancelled(ctx context.Context, session *ssh.Session, closeClient func(), command string) error {
 	ended := make(chan error, 1)
 	go func() { ended <- session.Run(command) }()
@@ -172,6 +172,7 @@ func runUntilCancelled(ctx context.Context, session *ssh.Session, closeClient fu
 	case err = <-ended:
 	case <-time.After(graceOnCancel):
 		_ = session.Signal(ssh.SIGKILL) // the connection goes next, whatever the answer
+		p.GetLogger(ctx).Warning("the host doesn't say that the cancelled command has ended; it may still be running")
 		closeClient()
 		err = <-ended
 	}
