@@ -43,4 +43,5 @@ bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes 
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.dev
 
 lock: venv ## write the hash-locked requirements files anew from their *.in
-	$(VENV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras -o requirements.txt requirements.in
+	for in in requirements.in services/*/requirements.in services/*/requirements-test.in; do \
+		$(VENV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras -o $${in%.in}.txt $$in || exit 1; done

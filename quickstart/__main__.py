@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if command == "venv":
         from quickstart import python_env
 
-        python_env.ensure()
+        python_env.PROGRAM.ensure()
         return 0
     print(USAGE, file=sys.stderr)
     return 0 if command in {"help", "-h", "--help"} else 2

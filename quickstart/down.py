@@ -9,7 +9,7 @@ import lab.engine
 import lab.hub
 import lab.images
 import toolchain.installation
-from quickstart import pulumi
+from quickstart import pulumi, python_env
 from quickstart.console import line, step
 from quickstart.environment import environment
 from quickstart.paths import REPOSITORY, STATE, VENV, cache
@@ -39,7 +39,7 @@ def clean() -> int:
         lab.engine.clean()
     with step("Remove caches, state and environment"):
         toolchain.installation.clean()
-        for folder in (cache(), STATE, VENV):
+        for folder in (cache(), STATE, VENV, python_env.APP_TESTS.folder):
             shutil.rmtree(folder, ignore_errors=True)
         for folder in REPOSITORY.glob("*.egg-info"):
             shutil.rmtree(folder, ignore_errors=True)

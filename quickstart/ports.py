@@ -9,7 +9,7 @@ import subprocess
 from quickstart.console import StepFailed
 from quickstart.environment import environment
 from quickstart.paths import REPOSITORY
-from quickstart.python_env import python
+from quickstart.python_env import PROGRAM
 
 # Runs in the virtual environment, where planning's dependencies are.
 READ_PORTS = """
@@ -25,7 +25,7 @@ print(json.dumps([settings.bind, {"api_port": settings.api_port, "app_port": set
 def require_free(stack: str) -> None:
     """StepFailed if somebody else listens on one of the stack's ports."""
     asked = subprocess.run(
-        [python(), "-c", READ_PORTS, stack], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [PROGRAM.python(), "-c", READ_PORTS, stack], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     if asked.returncode != 0:
         return  # a fault in the stack file: the preview reports it with all others

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 
 from quickstart import pulumi_state, python_env
 from quickstart.console import StepFailed, line, step
@@ -12,11 +13,12 @@ from quickstart.paths import REPOSITORY
 from quickstart.up import provide
 
 GO_TESTS = REPOSITORY / "toolchain" / "command_plugin"
+APP_UNIT_TESTS = "tests/unit/pageindex_app"
 
 
 def test() -> int:
     """Provide what is missing, then run the toolchain's Go tests and all of pytest; its closing line comes last."""
-    python_env.ensure()
+    python_env.PROGRAM.ensure()
     provide()
     pulumi_state.ensure()
     with step("Go tests of the command plugin") as current:
@@ -29,24 +31,33 @@ def test() -> int:
             )
         current.result("passed")
     line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
-    command = [str(python_env.python()), "-m", "pytest", "-v", "--durations=15", *_extra_arguments()]
-    return subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False).returncode
+    return _app_tests() or _pytest("-v", "--durations=15", *_extra_arguments())
 
 
 def check() -> int:
     """Format, lint, types and unit tests: under a minute on a warm machine."""
-    python_env.ensure()
-    tools = python_env.environment_path()
-    for command in (
-        [tools / "ruff", "format", "--check", "."],
-        [tools / "ruff", "check", "."],
-        [tools / "mypy"],
-        [python_env.python(), "-m", "pytest", "tests/unit", "-q", "-n", "2"],
-    ):
-        done = subprocess.run([str(part) for part in command], cwd=REPOSITORY, env=environment(), check=False)
-        if done.returncode != 0:
-            return done.returncode
-    return 0
+    python_env.PROGRAM.ensure()
+    tools = python_env.PROGRAM.folder / "bin"
+    for command in ([tools / "ruff", "format", "--check", "."], [tools / "ruff", "check", "."], [tools / "mypy"]):
+        code = _run(*command)
+        if code:
+            return code
+    return _app_tests() or _pytest("tests/unit", "-q", "-n", "2")
+
+
+def _app_tests() -> int:
+    """The app's unit tests, in an environment with the app's own dependencies."""
+    python_env.APP_TESTS.ensure()
+    return _run(python_env.APP_TESTS.python(), "-m", "pytest", APP_UNIT_TESTS, "-q", "-n", "2")
+
+
+def _pytest(*arguments: str) -> int:
+    return _run(python_env.PROGRAM.python(), "-m", "pytest", f"--ignore={APP_UNIT_TESTS}", *arguments)
+
+
+def _run(*command: str | Path) -> int:
+    done = subprocess.run([str(part) for part in command], cwd=REPOSITORY, env=environment(), check=False)
+    return done.returncode
 
 
 def _extra_arguments() -> list[str]:

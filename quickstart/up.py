@@ -25,7 +25,7 @@ IMAGE_SERVICES = ("python", "nginx", "vllm-cpu")  # of images.compose.yaml: what
 def up() -> int:
     """Bring up stack dev; a second call changes nothing. Each part that is there already is used as it is."""
     took: dict[str, float] = {}
-    _timed(took, "python environment", python_env.ensure)
+    _timed(took, "python environment", python_env.PROGRAM.ensure)
     _timed(took, "tools and lab", provide)
     _timed(took, "state", pulumi_state.ensure)
     ports.require_free(STACK)
@@ -76,7 +76,7 @@ def deploy() -> None:
 
 def ask() -> None:
     """Ask in a process of its own: this one runs on the bare interpreter, without the dependencies."""
-    command = [str(python_env.python()), "-m", "quickstart.ask", "--stack", STACK, DOCUMENT, QUESTION]
+    command = [str(python_env.PROGRAM.python()), "-m", "quickstart.ask", "--stack", STACK, DOCUMENT, QUESTION]
     if subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False).returncode != 0:
         raise StepFailed("the stack is up, but the question was not answered", "make up")
 

@@ -1,0 +1,64 @@
+"""The dev stack, really deployed once for all tests that only look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port
+
+
+def dev_config(api_port: int, app_port: int) -> dict[str, Any]:
+    """Pulumi.dev.yaml's settings on ports that nobody has."""
+    config = yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())["config"]
+    settings = {key.removeprefix("pageindex-stack:"): value for key, value in config.items()}
+    settings["gateway"] = {**settings.get("gateway", {}), "api_port": api_port, "app_port": app_port}
+    return settings
+
+
+class Stack:
+    """A deployed stack and the settings it was deployed with."""
+
+    def __init__(self, project: Project, settings: dict[str, Any]):
+        self.project, self.settings = project, settings
+
+    def client(self, of: str = "app_url", *, with_key: bool = True) -> httpx.Client:
+        """HTTP to the gateway's app or API port, with the first client's key."""
+        outputs = self.project.outputs()
+        headers = {"Authorization": f"Bearer {outputs['api_key']}"} if with_key else {}
+        base_url = outputs[of].removesuffix("/v1")
+        return httpx.Client(base_url=base_url, headers=headers, timeout=300, trust_env=False)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Stack `test`, up and checked; destroyed at the end whatever happened, and its weights removed."""
+    project = Project(tmp_path_factory.mktemp("stack"), "test")
+    settings = dev_config(free_port(), free_port())
+    project.write_stack_file(settings)
+    project.pulumi("stack", "init", project.stack)
+    try:
+        project.up()
+        yield Stack(project, settings)
+    finally:
+        project.pulumi("destroy", "--stack", project.stack, "--yes", "--skip-preview", ok=False)
+        remove_leftovers(project.prefix)
+
+
+def remove_leftovers(prefix: str) -> None:
+    """What a failed test may have left, recognised by its label."""
+    label = f"label=pageindex-stack.stack={prefix}"
+    for kind in ("container", "network", "volume"):
+        every = ["--all"] if kind == "container" else []
+        for found in docker(kind, "ls", *every, "--quiet", "--filter", label).split():
+            docker(kind, "rm", "--force", found, ok=False)
+
+
+@pytest.fixture(scope="session")
+def sample() -> Callable[[str], Path]:
+    return lambda name: REPOSITORY / "samples" / name
