@@ -3,6 +3,13 @@
 Standard library only: it runs on a machine where nothing is installed yet.
 """
 
-from toolchain.installation import Toolchain, ensure
+from toolchain.installation import Toolchain
 
 __all__ = ["Toolchain", "ensure"]
+
+
+def ensure() -> Toolchain:
+    """Use the Pulumi that is there, or build it. Idempotent, and safe to run twice at once."""
+    from toolchain import building  # costs a shell that only asks for its environment some milliseconds
+
+    return building.ensure()

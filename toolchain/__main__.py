@@ -7,7 +7,8 @@ import shlex
 import sys
 
 from quickstart.console import StepFailed, main_guard
-from toolchain.installation import Toolchain, clean, ensure, installed
+from toolchain import Toolchain, ensure
+from toolchain.installation import clean, installed
 
 USAGE = """usage: python3 -m toolchain [build | path | env | clean]
 

@@ -65,7 +65,9 @@ def find_go() -> Path:
 @functools.cache
 def go_environment() -> Mapping[str, str]:
     """The user's own, so that proxies and caches stay what they are, without what would change the result."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("GOFLAGS", "GOWORK", "GOOS", "GOARCH")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("GOFLAGS", "GOWORK", "GOOS", "GOARCH")
+    }
     # Without -mod=readonly a build could quietly rewrite the pins. CGO would ask for a C compiler for nothing.
     return environment | {"GOFLAGS": "-mod=readonly -buildvcs=false", "GOWORK": "off", "CGO_ENABLED": "0"}
 
