@@ -62,11 +62,11 @@ def down() -> None:
 def clean() -> None:
     from lab import hub, images, registry
 
-    debian_host = engine.docker_host_in_use()
+    chosen = os.environ.get("DOCKER_HOST") or f"unix://{engine.DEFAULT_SOCKET}"
     hub.clean()
     registry.clean()
-    if debian_host is None and engine.version("unix:///var/run/docker.sock") is not None:
-        images.clean("unix:///var/run/docker.sock")
+    if chosen != paths.ENGINE_HOST and engine.version(chosen) is not None:
+        images.clean(chosen)  # the user's own engine: it keeps all but the stand-ins
     engine.clean()
 
 

@@ -24,7 +24,16 @@ from lab import debian, paths
 from quickstart.console import Step, StepFailed, step
 
 SUITE = "forky"
-PACKAGES = ("ca-certificates", "docker-cli", "docker-registry", "docker.io", "iptables", "openssh-server", "tini")
+PACKAGES = (
+    "ca-certificates",
+    "docker-cli",
+    "docker-registry",
+    "docker.io",
+    "iproute2",
+    "iptables",
+    "openssh-server",
+    "tini",
+)
 FLOOR = (28, 3, 3)
 ROOT_MIB = 700  # measured: 420 MiB, and the packages while they are unpacked
 START_BUDGET_S = 60.0
@@ -118,6 +127,7 @@ def _make_and_start(current: Step) -> None:
         if version(paths.ENGINE_HOST) is None:
             _make_root(current)
             _start(current)
+            _remove_other_roots()
         _offer_cli(current)
         current.result(f"Engine {version(paths.ENGINE_HOST)} at {paths.ENGINE_HOST}")
 
@@ -144,10 +154,24 @@ def _make_root(current: Step) -> None:
     unfinished.rename(target)
 
 
+def ensure_root(current: Step) -> None:
+    """The root alone, for the other programs in it."""
+    if not root().exists():
+        debian.require_root("making a root file system")
+        with _alone():
+            _make_root(current)
+
+
+def _remove_other_roots() -> None:
+    """Those that earlier recipes made. Nothing is started from them any more."""
+    for directory in paths.STATE.glob("root-*"):
+        if directory != root():
+            shutil.rmtree(directory, ignore_errors=True)
+
+
 def _start(current: Step) -> None:
     _end(_running_pid())  # alive but not answering: it would hold the data directory
-    tools = {"iptables": "iptables", "unshare": "util-linux", "nsenter": "util-linux"}
-    debian.ensure_tools(tools, current, paths.cache() / "engine-root.log")
+    debian.ensure_tools({"unshare": "util-linux"}, current, paths.cache() / "engine-root.log")
     PID_FILE.unlink(missing_ok=True)
     current.say("starting dockerd")
     log_file().parent.mkdir(parents=True, exist_ok=True)
@@ -188,10 +212,10 @@ def launch(data: Path, run: Path, options: Sequence[str], log: Path) -> subproce
         )
 
 
-def daemon_options(socket_path: Path = paths.ENGINE_SOCKET) -> list[str]:
+def daemon_options() -> list[str]:
     """dockerd's command line."""
     return [
-        f"--host=unix://{socket_path}",
+        f"--host={paths.ENGINE_HOST}",
         "--group=root",  # the socket is root's alone; a group named docker need not exist
         "--data-root=/var/lib/docker",
         "--exec-root=/run/docker",
@@ -207,7 +231,7 @@ def _offer_cli(current: Step) -> None:
     Debian's docker.io would do too, but it brings a daemon that starts at the next boot, and speaks an API that
     Engine 29 refuses.
     """
-    if shutil.which("docker") is not None:
+    if shutil.which("docker") is not None and not _cli_is_ours():
         return
     words = " ".join(inside_root("docker"))
     HOST_CLI.write_text(
@@ -287,26 +311,31 @@ def clean() -> None:
 
 def _remove_interfaces_and_rules() -> None:
     """dockerd leaves its bridges and iptables chains in place when it ends. Another daemon's are not ours to touch."""
-    if not paths.STATE.exists() or version(f"unix://{DEFAULT_SOCKET}") is not None or shutil.which("iptables") is None:
+    if not root().exists() or version(f"unix://{DEFAULT_SOCKET}") is not None:
         return
-    for interface in Path("/sys/class/net").iterdir():
-        if re.fullmatch(r"docker0|br-[0-9a-f]{12}", interface.name) and (interface / "bridge").exists():
-            subprocess.run(["ip", "link", "delete", interface.name], capture_output=True, check=False)
+    listed = _in_root("ip", "-o", "link", "show", "type", "bridge")
+    for interface in re.findall(r"^\d+: (docker0|br-[0-9a-f]{12}):", listed, re.MULTILINE):
+        _in_root("ip", "link", "delete", interface)
     for tool in ("iptables", "ip6tables"):
         for table in ("filter", "nat", "raw"):
             _remove_chains(tool, table)
 
 
+def _in_root(*command: str) -> str:
+    """Output of a command of the engine's root: the same tools, and the same kind of tables, that dockerd has used."""
+    words = ["chroot", str(root()), *command]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
 def _remove_chains(tool: str, table: str) -> None:
-    saved = subprocess.run([tool, "-t", table, "-S"], capture_output=True, text=True, check=False).stdout.splitlines()
+    saved = _in_root(tool, "-t", table, "-S").splitlines()
     chains = [line.split()[1] for line in saved if re.match(r"-N DOCKER(-|$)", line)]
     for rule in saved:
         if rule.startswith("-A ") and re.search(r"DOCKER|docker0|br-[0-9a-f]{12}", rule):
-            subprocess.run([tool, "-t", table, "-D", *rule.split()[1:]], capture_output=True, check=False)
-    for chain in chains:
-        subprocess.run([tool, "-t", table, "-F", chain], capture_output=True, check=False)
-    for chain in chains:
-        subprocess.run([tool, "-t", table, "-X", chain], capture_output=True, check=False)
+            _in_root(tool, "-t", table, "-D", *rule.split()[1:])
+    for change in ("-F", "-X"):
+        for chain in chains:
+            _in_root(tool, "-t", table, change, chain)
 
 
 def status() -> str:

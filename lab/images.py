@@ -42,11 +42,14 @@ def _ensure_one(name: str, docker_host: str) -> None:
         recipe = recipes.find(name)
         if recipe.base:
             _ensure_one(recipe.base, docker_host)
+        outdated = _inspect(name, "{{.Id}}", docker_host)
         with step(f"Stand-in for the image {name}") as current:
             debian.require_space(paths.STATE, recipe.disk_mib, f"the stand-in for {name}")
             (_build if recipe.base else _import)(name, recipe, docker_host, current)
             if recipe.through_registry and docker_host == paths.ENGINE_HOST:
                 _send_through_registry(name, docker_host, current)
+            if outdated is not None:  # stays only as long as a container still uses it
+                subprocess.run([*_docker(docker_host), "image", "rm", outdated], capture_output=True, check=False)
             current.result(f"made, {size_mib(name, docker_host)} MiB")
 
 

@@ -80,7 +80,7 @@ RECIPES = (
         repository="vllm/vllm-openai-cpu",
         tag_pattern=rf"v{re.escape(VLLM_VERSION)}-x86_64",
         base=PYTHON_NAME,
-        disk_mib=8000,
+        disk_mib=7600,
     ),
 )
 

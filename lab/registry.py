@@ -48,6 +48,7 @@ def ensure() -> str:
         with (paths.RUN / "registry.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not answers():
+                engine.ensure_root(current)
                 _start()
         current.result(f"at {url()}")
     return url()
