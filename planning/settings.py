@@ -2,59 +2,47 @@
 
 from __future__ import annotations
 
-import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-Port = Annotated[int, Field(ge=1, le=65535)]
+from planning.area import Area, Port, require_pinned_image
+from planning.model import Architecture, InlineModel, Quantization
+from planning.vllm_settings import NcclSettings, UlimitSettings, VllmSettings
+
+__all__ = [
+    "Architecture", "Area", "ClientSettings", "GatewaySettings", "GpuSettings", "HostSettings", "InlineModel",
+    "ModelCacheSettings", "NcclSettings", "PageIndexSettings", "Quantization", "StackSecrets", "StackSettings",
+    "UlimitSettings", "VllmSettings", "area_fields", "require_pinned_image",
+]  # fmt: skip
+
 ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ApiKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{32,200}$")]
-
-IMAGE_REFERENCE = re.compile(
-    r"^[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?:[\w][\w.-]*(@sha256:[0-9a-f]{64})?$"
-    r"|^[a-z0-9][a-z0-9._/:-]*@sha256:[0-9a-f]{64}$"
-)
+Reason = Annotated[str, Field(min_length=10)]
 
 
-def require_pinned_image(reference: str) -> str:
-    """Return the image reference if it is pinned by tag or digest; ValueError says how to pin it."""
-    if not IMAGE_REFERENCE.match(reference):
-        raise ValueError("must be pinned by tag or digest, for example vllm/vllm-openai:v0.32.0")
-    if reference.split("@")[0].endswith(":latest") and "@" not in reference:
-        raise ValueError("`latest` moves under your feet; name a version")
-    return reference
+class GpuSettings(Area):
+    """The cards of the host: all of one kind."""
 
-
-class Area(BaseModel):
-    """Common to all areas: unknown keys are faults, and a refused value is never repeated by pydantic."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
-
-
-class InlineModel(Area):
-    """A model that is not in the catalog."""
-
-    repo: str = Field(
-        pattern=r"^[\w.-]+/[\w.-]+$",
-        description="Hugging Face repository id.",
-        examples=["HuggingFaceTB/SmolLM2-360M-Instruct"],
+    name: str = Field(
+        min_length=1,
+        description="As nvidia-smi names it. Cards that planning/hardware.py knows need no further numbers.",
+        examples=["NVIDIA GeForce RTX 4090"],
     )
-    revision: str = Field(
-        pattern=r"^[0-9a-f]{40}$",
-        description="Commit of the repository, 40 hex digits, so that weights cannot change under a stack.",
-        examples=["a10cc1512eabd3dde888204e902eca88bddb4951"],
+    count: int = Field(1, ge=1, le=64, description="How many of them.", examples=[1])
+    memory_mib: int | None = Field(
+        None, ge=1024, description="Memory of one card as nvidia-smi reports it, MiB.", examples=[24564]
     )
-    context_limit: int = Field(
-        gt=0, description="Longest context that the model was made for, tokens.", examples=[8192]
+    compute_capability: float | None = Field(
+        None, ge=5.0, le=20.0, description="As nvidia-smi reports compute_cap.", examples=[8.9]
     )
-    gated: bool = Field(False, description="Whether the hub wants a token (hf_token) for it.")
-    tool_call_parser: str | None = Field(
-        None, description="vLLM's --tool-call-parser, if the model can call tools.", examples=["hermes"]
+    unified_memory: bool | None = Field(
+        None, description="Whether card and host share one memory, as on GB10.", examples=[False]
     )
-    max_new_tokens: int | None = Field(
-        None, gt=0, description="Ceiling for generated tokens per request, for models that do not stop."
+    nvlink: bool | None = Field(None, description="Whether NVLink joins the cards.", examples=[False])
+    reserved_gib: float = Field(
+        0.0, ge=0, description="What others use on each card: a desktop, another service; GiB.", examples=[0.0]
     )
 
 
@@ -67,54 +55,7 @@ class HostSettings(Area):
         description="ssh://user@host[:port] or unix:///path. Default: DOCKER_HOST, else the local daemon.",
         examples=["ssh://gpu@10.0.0.5"],
     )
-
-
-class VllmSettings(Area):
-    """How the model is served."""
-
-    image: str = Field(
-        "vllm-cuda",
-        description="A service name of images.compose.yaml, or an image reference pinned by tag or digest.",
-        examples=["vllm-cpu"],
-    )
-    device: Literal["cuda", "cpu"] = Field("cuda", description="What the model runs on.", examples=["cpu"])
-    max_model_len: int = Field(8192, ge=256, description="Context window, tokens.", examples=[8192])
-    max_num_seqs: int = Field(16, ge=1, le=4096, description="Sequences in one batch.", examples=[16])
-    gpu_memory_utilization: float = Field(
-        0.9,
-        gt=0.05,
-        le=0.98,
-        description="Share of each card's memory that vLLM may use, 0 to 1.",
-        examples=[0.9],
-    )
-    cpu_kv_cache_gib: int = Field(2, ge=1, description="KV cache on device cpu, GiB.", examples=[2])
-    enforce_eager: bool = Field(False, description="Skip compilation and CUDA graphs: starts faster, runs slower.")
-    memory_gib: float | None = Field(
-        None, gt=1, description="Limit of the container's host memory, GiB. Default: none.", examples=[12.0]
-    )
-    shm_gib: float = Field(1.0, gt=0, description="Shared memory of the container, GiB.", examples=[1.0])
-    startup_timeout_s: int = Field(
-        900,
-        ge=30,
-        le=7200,
-        description="How long a replica may take from start to its first token.",
-        examples=[900],
-    )
-    shutdown_timeout_s: int = Field(
-        20,
-        ge=0,
-        le=600,
-        description="How long running requests may finish when a replica stops.",
-        examples=[20],
-    )
-    max_queued_requests: int = Field(
-        256, ge=1, description="Waiting requests above which vLLM answers 503.", examples=[256]
-    )
-
-    @field_validator("image")
-    @classmethod
-    def _image_is_pinned(cls, value: str) -> str:
-        return value if re.fullmatch(r"[a-z][a-z0-9-]*", value) else require_pinned_image(value)
+    gpus: GpuSettings | None = Field(None, description="Its cards; needed on device cuda.")
 
 
 class ModelCacheSettings(Area):
@@ -128,6 +69,18 @@ class ModelCacheSettings(Area):
     )
     download_timeout_s: int = Field(
         7200, ge=60, le=172800, description="Ceiling for the whole download.", examples=[7200]
+    )
+    revision: str | None = Field(
+        None,
+        pattern=r"^[\w][\w./-]{0,99}$",
+        description="Commit to download instead of the catalog's. A branch or tag needs the waiver unpinned-model.",
+        examples=["main"],
+    )
+    local_path: str | None = Field(
+        None,
+        pattern=r"^/[^:,]+$",
+        description="Directory on the host that holds the weights: mounted read-only, nothing is downloaded.",
+        examples=["/srv/models/my-model"],
     )
 
 
@@ -197,7 +150,8 @@ class StackSettings(Area):
     """One hardware target, as written in its stack file."""
 
     model: str | InlineModel = Field(
-        description="A name of planning/models.yaml, or {repo, revision, context_limit} for another one.",
+        description="A name of planning/models.yaml, {repo, revision, context_limit, …} for another one, or the "
+        "absolute path of a directory on this machine that holds one.",
         examples=["smollm2-135m-instruct"],
     )
     host: HostSettings = HostSettings()
@@ -205,6 +159,12 @@ class StackSettings(Area):
     model_cache: ModelCacheSettings = ModelCacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     pageindex: PageIndexSettings = PageIndexSettings()
+    waivers: dict[Literal["vllm", "unpinned-model"], Reason] = Field(
+        default_factory=dict,
+        description="Rules that this stack is exempt from, each with the reason: vllm (a version below the floor, or "
+        "unknown), unpinned-model (weights named by a branch or tag).",
+        examples=[{"vllm": "the only image for this card"}],
+    )
 
 
 class StackSecrets(Area):
