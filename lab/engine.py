@@ -46,7 +46,20 @@ PID_FILE = paths.RUN / "engine.pid"
 
 
 def ensure() -> str:
-    """The DOCKER_HOST to use: a daemon that answers already, else the lab's own, made and started as far as needed."""
+    """The DOCKER_HOST to use: a daemon that answers already, else the lab's own, made and started as far as needed.
+
+    Afterwards there is a `docker` command too.
+    """
+    found = _ensure_daemon()
+    if shutil.which("docker") is None:
+        with step("The docker command") as current:
+            ensure_root(current)
+            _offer_cli()
+            current.result(f"the lab's, at {HOST_CLI}")
+    return found
+
+
+def _ensure_daemon() -> str:
     chosen = os.environ.get("DOCKER_HOST", "")
     if chosen not in ("", paths.ENGINE_HOST):
         if version(chosen) is None:
@@ -57,7 +70,7 @@ def ensure() -> str:
         return chosen
     if chosen == "" and version(f"unix://{DEFAULT_SOCKET}") is not None:
         return f"unix://{DEFAULT_SOCKET}"
-    if version(paths.ENGINE_HOST) is None or shutil.which("docker") is None:
+    if version(paths.ENGINE_HOST) is None:
         with step("Docker engine (lab)") as current:
             _make_and_start(current)
     return paths.ENGINE_HOST
@@ -128,7 +141,8 @@ def _make_and_start(current: Step) -> None:
             _make_root(current)
             _start(current)
             _remove_other_roots()
-        _offer_cli(current)
+            if _cli_is_ours():
+                _offer_cli()  # it names the root, which may be another one by now
         current.result(f"Engine {version(paths.ENGINE_HOST)} at {paths.ENGINE_HOST}")
 
 
@@ -225,21 +239,22 @@ def daemon_options() -> list[str]:
     ]
 
 
-def _offer_cli(current: Step) -> None:
+def _offer_cli() -> None:
     """A `docker` command for machines without one: the engine's own, run with its own libraries.
 
     Debian's docker.io would do too, but it brings a daemon that starts at the next boot, and speaks an API that
     Engine 29 refuses.
     """
-    if shutil.which("docker") is not None and not _cli_is_ours():
-        return
-    words = " ".join(inside_root("docker"))
-    HOST_CLI.write_text(
-        "#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
-        f'exec {words} "$@"\n'
-    )
-    HOST_CLI.chmod(0o755)
-    current.say(f"docker command at {HOST_CLI}")
+    if _cli_is_ours() or not HOST_CLI.exists():
+        debian.require_root(f"writing {HOST_CLI}")
+        words = " ".join(inside_root("docker"))
+        HOST_CLI.write_text(
+            "#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
+            f'exec {words} "$@"\n'
+        )
+        HOST_CLI.chmod(0o755)
+    if shutil.which("docker") is None:
+        raise StepFailed(f"{HOST_CLI} is there, but not on PATH", f'export PATH="$PATH:{HOST_CLI.parent}"')
 
 
 def _cli_is_ours() -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import queue
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,8 +21,6 @@ from quickstart.console import Step, run, step
 FIRST_WORD_BUDGET_S = 20.0  # a registry that says nothing for so long is taken as out of reach
 SILENCE_BUDGET_S = 300.0  # a layer of several GB unpacks without a word
 _refused: set[str] = set()  # asked once in this run; a refusal is final
-_making: dict[str, threading.Lock] = {}
-_guard = threading.Lock()
 
 
 def ensure(names: Iterable[str], docker_host: str) -> None:
@@ -34,9 +35,7 @@ def ensure(names: Iterable[str], docker_host: str) -> None:
 
 
 def _ensure_one(name: str, docker_host: str) -> None:
-    with _guard:
-        lock = _making.setdefault(name, threading.Lock())
-    with lock:  # the base of one image may be another one that is wanted too
+    with _alone(name):
         if _is_current(name, docker_host) or _pulled(name, docker_host):
             return
         recipe = recipes.find(name)
@@ -51,6 +50,15 @@ def _ensure_one(name: str, docker_host: str) -> None:
             if outdated is not None:  # stays only as long as a container still uses it
                 subprocess.run([*_docker(docker_host), "image", "rm", outdated], capture_output=True, check=False)
             current.result(f"made, {size_mib(name, docker_host)} MiB")
+
+
+@contextlib.contextmanager
+def _alone(name: str) -> Iterator[None]:
+    """One maker an image, among threads (the base of one image may be wanted too) and among processes."""
+    paths.cache().mkdir(parents=True, exist_ok=True)
+    with (paths.cache() / f"image-{re.sub(r'[^a-z0-9.]+', '-', name)}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _docker(docker_host: str) -> list[str]:

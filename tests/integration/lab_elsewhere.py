@@ -122,6 +122,18 @@ def a_daemon_that_does_not_answer_is_replaced() -> None:
     engine.down()
 
 
+def a_machine_without_a_docker_command_gets_one_and_loses_it_again() -> None:
+    real = os.environ["PATH"]
+    without = [part for part in real.split(os.pathsep) if not Path(part, "docker").exists()]
+    os.environ["PATH"] = os.pathsep.join([*without, str(paths.RUN)])
+    engine.ensure()
+    assert engine.HOST_CLI.exists()
+    assert shell(f"{engine.HOST_CLI} --host {paths.ENGINE_HOST} ps --quiet") == ""
+    bring_nginx()
+    engine.clean()
+    assert not engine.HOST_CLI.exists()
+
+
 def an_engine_that_cannot_start_says_why() -> None:
     real = engine.daemon_options
     engine.daemon_options = lambda: [*real(), "--storage-driver=no-such-driver"]  # type: ignore[assignment]

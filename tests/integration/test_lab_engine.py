@@ -178,6 +178,7 @@ def elsewhere(scenario: str, cache: Path) -> None:
         "a_pull_goes_through_the_registry",
         "a_killed_engine_leaves_nothing_behind_and_starts_again",
         "a_daemon_that_does_not_answer_is_replaced",
+        "a_machine_without_a_docker_command_gets_one_and_loses_it_again",
         "an_engine_that_cannot_start_says_why",
         "clean_leaves_no_bridge_no_firewall_rule_and_no_file",
     ],

@@ -160,3 +160,25 @@ def test_a_machine_without_apt_is_told_what_to_install(monkeypatch: pytest.Monke
 def test_tools_that_are_there_cost_nothing(tmp_path: Path) -> None:
     debian.ensure_tools({"sh": "dash", "ls": "coreutils"}, None, tmp_path / "log")  # type: ignore[arg-type]
     assert not (tmp_path / "log").exists()
+
+
+def test_a_docker_command_is_offered_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(engine, "HOST_CLI", tmp_path / "bin" / "docker")
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    engine._offer_cli()
+    assert os.access(engine.HOST_CLI, os.X_OK)
+    assert str(engine.root()) in engine.HOST_CLI.read_text()
+    monkeypatch.setattr(engine, "PACKAGES", ("other",))
+    engine._offer_cli()
+    assert str(engine.root()) in engine.HOST_CLI.read_text(), "it follows the root"
+
+
+def test_somebody_elses_docker_command_is_never_overwritten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(engine, "HOST_CLI", tmp_path / "docker")
+    engine.HOST_CLI.write_bytes(b"\x7fELF and so on")
+    with pytest.raises(StepFailed, match="is there, but not on PATH"):
+        engine._offer_cli()
+    assert engine.HOST_CLI.read_bytes() == b"\x7fELF and so on"

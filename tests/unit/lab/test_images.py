@@ -22,6 +22,7 @@ Docker = Callable[[str], Path]
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Docker:
     """Puts a `docker` on PATH that notes how it is called and then does what the given shell lines say."""
     monkeypatch.setattr(images, "_refused", set())
+    monkeypatch.setenv("PAGEINDEX_STACK_CACHE", str(tmp_path / "cache"))
 
     def behave(script: str) -> Path:
         calls = tmp_path / "calls"
