@@ -1,0 +1,119 @@
+"""PageIndex's own chat against a server that makes tool calls, as a capable model would."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SAMPLES, settings_for
+from fake_model import FakeModel, fake_model
+from fastapi.testclient import TestClient
+from pageindex_app.factory import create_app
+
+QUESTION = "How deep is the approach channel?"
+CLAIM = 'The channel is 11.8 metres deep <cite doc="harbour-report-2025.pdf" page="4"/>.'
+
+
+def tool_call(name: str, **arguments: object) -> dict[str, Any]:
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "type": "function", "function": function}]}
+
+
+def reading(answer: str) -> Any:
+    """First asks for page 4, then answers; the page's text must have come back in between."""
+
+    def reply(body: dict[str, Any]) -> dict[str, Any] | str:
+        if not body.get("tools"):
+            return json.dumps({"summary": "A summary."})
+        results = [message for message in body["messages"] if message["role"] == "tool"]
+        if not results:
+            names = {tool["function"]["name"] for tool in body["tools"]}
+            assert {"get_document_structure", "get_page_content"} <= names
+            return tool_call("get_page_content", doc_name="harbour-report-2025.pdf", pages="4")
+        assert "11.8 metres" in str(results[-1]["content"])
+        return answer
+
+    return reply
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, FakeModel]]:
+    with fake_model() as served:
+        settings = settings_for(served, tmp_path_factory.mktemp("agent"), answer_mode="agent", tree_optimize="merge")
+        with TestClient(create_app(settings)) as client:
+            content = Path(SAMPLES / "harbour-report-2025.pdf").read_bytes()
+            reply = client.post("/api/documents", files={"file": ("harbour-report-2025.pdf", content)})
+            assert reply.status_code == 201, reply.text
+            yield client, served
+
+
+def test_the_agent_reads_pages_with_tools_and_its_tags_become_checked_citations(
+    running: tuple[TestClient, FakeModel],
+) -> None:
+    client, model = running
+    model.answer = reading(CLAIM)
+    reply = client.post("/api/ask", json={"question": QUESTION}, headers={"X-Request-Id": "agent-1"})
+    assert reply.status_code == 200, reply.text
+    answer = reply.json()
+    assert (answer["mode"], answer["support"]) == ("agent", "supported")
+    assert answer["answer"] == "The channel is 11.8 metres deep."
+    (citation,) = answer["citations"]
+    assert (citation["document"], citation["pages"]) == ("harbour-report-2025.pdf", [4])
+    assert "11.8 metres deep" in citation["quote"]
+    assert model.headers[-1].get("X-Request-Id", model.headers[-1].get("x-request-id")) == "agent-1"
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [
+        'The channel is 99.5 metres deep <cite doc="harbour-report-2025.pdf" page="4"/>.',  # not on that page
+        'The channel is 11.8 metres deep <cite doc="harbour-report-2025.pdf" page="6"/>.',  # another page
+        'The channel is 11.8 metres deep <cite doc="harbour-report-2025.pdf" page="99"/>.',  # no such page
+        "The channel is 11.8 metres deep.",  # no tag at all
+    ],
+)
+def test_a_citation_that_does_not_hold_is_dropped(running: tuple[TestClient, FakeModel], claim: str) -> None:
+    client, model = running
+    model.answer = reading(claim)
+    answer = client.post("/api/ask", json={"question": QUESTION}).json()
+    assert answer["citations"] == []
+    assert answer["support"] == "none"
+    assert "<cite" not in answer["answer"]
+
+
+def test_a_text_that_comes_with_the_question_is_walked_like_a_document(running: tuple[TestClient, FakeModel]) -> None:
+    client, model = running
+
+    def reply(body: dict[str, Any]) -> dict[str, Any] | str:
+        results = [message for message in body["messages"] if message["role"] == "tool"]
+        if not results:
+            return tool_call("get_page_content", doc_name="text", pages="2")
+        assert "turquoise" in str(results[-1]["content"])
+        return 'It is turquoise <cite doc="text" page="2"/>.'
+
+    model.answer = reply
+    text = "# Colours\n\n## Hall\n\nThe lamp is red.\n\n## Attic\n\nThe lamp is turquoise.\n"
+    answer = client.post("/api/process", json={"document": text, "query": "Which colour has the attic's lamp?"}).json()
+    assert answer["citations"][0]["quote"] == "The lamp is turquoise."
+
+
+def test_an_agent_that_never_comes_to_an_end_is_stopped(running: tuple[TestClient, FakeModel]) -> None:
+    client, model = running
+    model.answer = lambda _: tool_call("get_page_content", doc_name="harbour-report-2025.pdf", pages="1")
+    reply = client.post("/api/ask", json={"question": QUESTION})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (504, "agent_gave_up")
+
+
+@pytest.mark.parametrize(("status", "code", "expected"), [(503, "model_unavailable", 503), (401, "model_unavailable", 503)])
+def test_the_agent_without_its_model_gets_503(
+    running: tuple[TestClient, FakeModel], status: int, code: str, expected: int
+) -> None:
+    client, model = running
+    model.failing = status
+    try:
+        reply = client.post("/api/ask", json={"question": QUESTION})
+    finally:
+        model.failing = None
+    assert (reply.status_code, reply.json()["error"]["code"]) == (expected, code)
+    assert reply.headers["Retry-After"] == "10"
