@@ -35,5 +35,6 @@ def ask(
         create=f"{interpreter()} -m checks {question}",
         stdin=pulumi.Output.json_dumps(dict(facts), sort_keys=True),
         triggers=list(triggers),
+        logging=local.Logging.STDERR,  # what it waits for; the finding itself, on stdout, is for programs
         opts=opts,
     )

@@ -48,7 +48,7 @@ def show(question: str, answer: dict[str, Any]) -> None:
     print(f"  answer    {answer['answer']}")
     for citation in answer["citations"]:
         pages = ", ".join(str(page) for page in citation["pages"])
-        section = f", {citation['section']}" if citation.get("section") else ""
+        section = f", {' › '.join(citation['section'])}" if citation["section"] else ""
         print(f"  rests on  page {pages} of {citation['document']}{section}")
         if citation.get("quote"):
             print(f"            “{' '.join(citation['quote'].split())[:160]}”")

@@ -1,0 +1,1 @@
+"""Measurements of the running dev stack. Each compares two things in interleaved rounds of one run."""

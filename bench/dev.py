@@ -1,0 +1,185 @@
+"""`make bench-dev`: no-op runs, time to ready and the gateway's latency on the running dev stack, as a table in docs/."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from planning.images import resolve_image
+from quickstart.console import StepFailed, main_guard, step
+from quickstart.environment import environment
+from quickstart.paths import REPOSITORY
+from quickstart.pulumi import outputs
+
+STACK, PREFIX = "dev", "pageindex-dev"
+VLLM = f"{PREFIX}-vllm-0"
+PAGE = REPOSITORY / "docs" / "bench-dev.md"
+NO_OP_ROUNDS = 5
+START_ROUNDS = 3
+GOAL_READY_FACTOR, GOAL_READY_PLUS_S = 1.05, 3.0
+GOAL_ADDED_MS = 0.2
+
+
+def command(*arguments: str, stdin: str | None = None) -> str:
+    """Run a command in the stack's environment; StepFailed with its last lines if it fails."""
+    done = subprocess.run(
+        arguments, cwd=REPOSITORY, env=environment(), input=stdin, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        tail = (done.stdout + done.stderr).splitlines()[-15:]
+        raise StepFailed(f"`{shlex.join(arguments[:4])}` failed", "make up", tail)
+    return done.stdout.strip()
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def no_op() -> list[tuple[str, str, str]]:
+    """Runs that change nothing, interleaved."""
+    runs = {
+        "`pulumi up --skip-preview`": ("pulumi", "up", "-s", STACK, "--yes", "--skip-preview"),
+        "`pulumi preview`": ("pulumi", "preview", "-s", STACK),
+        "`pulumi up --skip-preview --refresh`": ("pulumi", "up", "-s", STACK, "--yes", "--skip-preview", "--refresh"),
+        "`make up` (refreshes, and asks its question)": ("make", "up"),
+    }
+    took: dict[str, list[float]] = {name: [] for name in runs}
+    with step("No-op runs") as current:
+        for number in range(NO_OP_ROUNDS):
+            for name, arguments in runs.items():
+                current.progress(number, NO_OP_ROUNDS, name.strip("`"))
+                took[name].append(seconds(lambda arguments=arguments: command(*arguments)))  # type: ignore[misc]
+    return [(name, spread(values, "s"), "") for name, values in took.items()]
+
+
+def time_to_ready() -> list[tuple[str, str, str]]:
+    """Stop, start and first token of the same container: with docker by hand, and by `pulumi up --replace`."""
+    by_hand, by_up = [], []
+    urns = {
+        urn.rsplit("::", 1)[1]: urn
+        for urn in (
+            r["urn"] for r in json.loads(command("pulumi", "stack", "export", "-s", STACK))["deployment"]["resources"]
+        )
+    }
+    container, gate = urns["llm-0-container"], urns["llm-0-ready"]
+    with step("Time to ready") as current:
+        for number in range(START_ROUNDS):
+            current.progress(2 * number, 2 * START_ROUNDS, "starts")
+            by_hand.append(seconds(start_by_hand))
+            current.progress(2 * number + 1, 2 * START_ROUNDS, "starts")
+            arguments = ("--replace", container, "--target", container, "--target", gate)
+            by_up.append(seconds(lambda: command("pulumi", "up", "-s", STACK, "--yes", "--skip-preview", *arguments)))
+    hand, up = statistics.median(by_hand), statistics.median(by_up)
+    goal = GOAL_READY_FACTOR * hand + GOAL_READY_PLUS_S
+    verdict = f"{up / hand:.2f} × by hand; goal ≤ 1.05 × + 3 s = {goal:.1f} s: {'met' if up <= goal else 'missed'}"
+    return [
+        ("`docker stop`, `docker run`, first token, by hand", spread(by_hand, "s"), ""),
+        ("the same by `pulumi up --replace`", spread(by_up, "s"), verdict),
+    ]
+
+
+def start_by_hand() -> None:
+    """Stop the replica, run a copy of it until its first token, and put the replica back."""
+    details = json.loads(command("docker", "inspect", VLLM))[0]
+    config, host = details["Config"], details["HostConfig"]
+    copy = [
+        "docker", "run", "--detach", "--name", f"{VLLM}-by-hand", "--network", f"{PREFIX}-internal",
+        "--user", config["User"], "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true",
+        "--shm-size", str(host["ShmSize"]), "--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]),
+    ]  # fmt: skip
+    copy += [part for mount in host["Binds"] or [] for part in ("--volume", mount)]
+    for mount in host["Mounts"] or []:
+        copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']},readonly"]
+    copy += [part for target, options in host["Tmpfs"].items() for part in ("--tmpfs", f"{target}:{options}")]
+    copy += [part for variable in config["Env"] for part in ("--env", variable)]
+    command("docker", "stop", VLLM)
+    try:
+        command(*copy, config["Image"], *config["Cmd"])
+        probe = ["docker", "exec", f"{VLLM}-by-hand", "sh", "/run/pageindex-stack/probe.sh"]
+        deadline = time.monotonic() + 600
+        while subprocess.run(probe, env=environment(), capture_output=True, check=False).returncode != 0:
+            if time.monotonic() > deadline:
+                raise StepFailed("the copy of vLLM made by hand did not become ready", f"docker logs {VLLM}-by-hand")
+            time.sleep(0.2)
+    finally:
+        subprocess.run(["docker", "rm", "-f", f"{VLLM}-by-hand"], env=environment(), capture_output=True, check=False)
+
+
+def gateway_latency() -> list[tuple[str, str, str]]:
+    """Requests to vLLM and through the gateway, alternating, from a container beside them."""
+    vllm_key = json.loads(command("docker", "exec", VLLM, "cat", "/run/pageindex-stack/vllm.yaml"))["api-key"]
+    facts = {
+        "direct": "vllm-0:8000",
+        "gateway": f"{PREFIX}-gateway:8080",
+        "vllm_key": vllm_key,
+        "client_key": outputs(STACK)["api_key"],
+    }
+    probe = (Path(__file__).with_name("latency_probe.py")).read_text(encoding="utf-8")
+    with step("Gateway latency"):
+        printed = command(
+            "docker", "run", "--rm", "--interactive", "--network", f"{PREFIX}-internal", "--user", "65534:65534",
+            resolve_image("python"), "python3", "-c", probe, stdin=json.dumps(facts),
+        )  # fmt: skip
+    rows = []
+    for what, found in json.loads(printed).items():
+        direct, gateway = found["direct"], found["gateway"]
+        pairs = zip(direct["round_p50_ms"], gateway["round_p50_ms"], strict=True)
+        added = statistics.median(through - alone for alone, through in pairs)
+        verdict = f"p50 {added:+.3f} ms (median of 7 rounds)"
+        if what == "list of models":
+            verdict += f"; goal ≤ +{GOAL_ADDED_MS} ms: {'met' if added <= GOAL_ADDED_MS else 'missed'}"
+        if "stream" in what:
+            ratio = gateway["gap_p50_ms"] / direct["gap_p50_ms"]
+            verdict += (
+                f"; between tokens {ratio:.3f} ×; pieces {gateway['pieces']:.0f} against {direct['pieces']:.0f}: "
+                f"{'not buffered' if gateway['pieces'] >= 0.9 * direct['pieces'] else 'buffered'}"
+            )
+        rows.append((f"{what}, direct", f"p50 {direct['p50_ms']:.2f} ms, p99 {direct['p99_ms']:.2f} ms", ""))
+        rows.append((f"{what}, gateway", f"p50 {gateway['p50_ms']:.2f} ms, p99 {gateway['p99_ms']:.2f} ms", verdict))
+    return rows
+
+
+def spread(values: list[float], unit: str) -> str:
+    return f"{statistics.median(values):.1f} {unit} ({min(values):.1f} to {max(values):.1f}, {len(values)} runs)"
+
+
+def write(rows: list[tuple[str, str, str]]) -> str:
+    """The page, complete with what it was measured on."""
+    load = os.getloadavg()[0]
+    lines = [
+        "# Measured: the dev stack",
+        "",
+        f"Written by `make bench-dev` on {datetime.now(UTC):%Y-%m-%d}; {os.cpu_count()} cores, "
+        f"{platform.system()} {platform.release().split('-')[0]}, load average at the end {load:.1f}.",
+        "Each comparison was measured in interleaved rounds of one run; compare ratios, not machines.",
+        "",
+        "| what | median | against its peer |",
+        "| --- | --- | --- |",
+        *(f"| {what} | {value} | {verdict} |" for what, value, verdict in rows),
+        "",
+    ]
+    PAGE.parent.mkdir(exist_ok=True)
+    PAGE.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    outputs(STACK)
+    print(write([*no_op(), *gateway_latency(), *time_to_ready()]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,75 @@
+"""Runs inside a container on the isolated network: the same requests to vLLM and through the gateway, alternating.
+
+Standard library only, one kept-alive connection to each. Facts as JSON on standard input, medians as JSON on output.
+"""
+
+import http.client
+import json
+import statistics
+import sys
+import time
+
+ROUNDS = 7
+
+
+def main() -> None:
+    facts = json.load(sys.stdin)
+    targets = {
+        "direct": (facts["direct"], {"Authorization": f"Bearer {facts['vllm_key']}"}),
+        "gateway": (facts["gateway"], {"Authorization": f"Bearer {facts['client_key']}", "Host": "localhost"}),
+    }
+    connections = {name: http.client.HTTPConnection(where, timeout=60) for name, (where, _) in targets.items()}
+    found = {}
+    for what, (method, path, body, count) in {
+        "list of models": ("GET", "/v1/models", None, 150),
+        "one token": ("POST", "/v1/completions", {"max_tokens": 1}, 25),
+        "stream of 32 tokens": ("POST", "/v1/completions", {"max_tokens": 32, "stream": True}, 4),
+    }.items():
+        if body is not None:
+            body = {"model": "default", "prompt": "1, 2, 3,", "temperature": 0, "ignore_eos": True, **body}
+        samples: dict[str, list[list[dict[str, float]]]] = {name: [] for name in targets}
+        for _ in range(ROUNDS):
+            for name, (_, headers) in targets.items():
+                connection = connections[name]
+                samples[name].append([timed(connection, method, path, headers, body) for _ in range(count)])
+        found[what] = {name: summary(rounds) for name, rounds in samples.items()}
+    print(json.dumps(found))
+
+
+def timed(connection, method, path, headers, body):  # type: ignore[no-untyped-def]
+    """One request: milliseconds until the first piece, between pieces, and in all."""
+    payload = None if body is None else json.dumps(body)
+    sent = time.perf_counter()
+    connection.request(method, path, payload, {**headers, "Content-Type": "application/json"})
+    answer = connection.getresponse()
+    arrivals = []
+    while piece := answer.read1(65536):
+        arrivals.append(time.perf_counter())
+        del piece
+    if answer.status != 200:
+        raise SystemExit(f"{path} answered {answer.status}")
+    gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False)]
+    return {
+        "first_ms": 1000 * (arrivals[0] - sent),
+        "total_ms": 1000 * (arrivals[-1] - sent),
+        "gap_ms": 1000 * statistics.median(gaps) if gaps else 0.0,
+        "pieces": len(arrivals),
+    }
+
+
+def summary(rounds):  # type: ignore[no-untyped-def]
+    """Medians over all requests, the 99th percentile, and the median of each round."""
+    every = [sample for one in rounds for sample in one]
+    totals = sorted(sample["total_ms"] for sample in every)
+    return {
+        "p50_ms": statistics.median(totals),
+        "p99_ms": totals[min(len(totals) - 1, int(0.99 * len(totals)))],
+        "first_p50_ms": statistics.median(sample["first_ms"] for sample in every),
+        "gap_p50_ms": statistics.median(sample["gap_ms"] for sample in every),
+        "pieces": statistics.median(sample["pieces"] for sample in every),
+        "round_p50_ms": [statistics.median(sample["total_ms"] for sample in one) for one in rounds],
+    }
+
+
+if __name__ == "__main__":
+    main()
