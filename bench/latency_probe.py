@@ -4,12 +4,21 @@ Standard library only, one kept-alive connection to each. Facts as JSON on stand
 """
 
 import http.client
+import itertools
 import json
 import statistics
 import sys
 import time
+from typing import Any
 
 ROUNDS = 7
+KINDS: dict[str, tuple[str, str, dict[str, Any] | None, int]] = {
+    # what: method, path, body, requests a round
+    "list of models": ("GET", "/v1/models", None, 150),
+    "one token": ("POST", "/v1/completions", {"max_tokens": 1}, 25),
+    "stream of 32 tokens": ("POST", "/v1/completions", {"max_tokens": 32, "stream": True}, 4),
+}
+Sample = dict[str, float]
 
 
 def main() -> None:
@@ -20,14 +29,10 @@ def main() -> None:
     }
     connections = {name: http.client.HTTPConnection(where, timeout=60) for name, (where, _) in targets.items()}
     found = {}
-    for what, (method, path, body, count) in {
-        "list of models": ("GET", "/v1/models", None, 150),
-        "one token": ("POST", "/v1/completions", {"max_tokens": 1}, 25),
-        "stream of 32 tokens": ("POST", "/v1/completions", {"max_tokens": 32, "stream": True}, 4),
-    }.items():
+    for what, (method, path, body, count) in KINDS.items():
         if body is not None:
             body = {"model": "default", "prompt": "1, 2, 3,", "temperature": 0, "ignore_eos": True, **body}
-        samples: dict[str, list[list[dict[str, float]]]] = {name: [] for name in targets}
+        samples: dict[str, list[list[Sample]]] = {name: [] for name in targets}
         for _ in range(ROUNDS):
             for name, (_, headers) in targets.items():
                 connection = connections[name]
@@ -36,7 +41,13 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def timed(connection, method, path, headers, body):  # type: ignore[no-untyped-def]
+def timed(
+    connection: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: dict[str, Any] | None,
+) -> Sample:
     """One request: milliseconds until the first piece, between pieces, and in all."""
     payload = None if body is None else json.dumps(body)
     sent = time.perf_counter()
@@ -48,7 +59,7 @@ def timed(connection, method, path, headers, body):  # type: ignore[no-untyped-d
         del piece
     if answer.status != 200:
         raise SystemExit(f"{path} answered {answer.status}")
-    gaps = [later - earlier for earlier, later in zip(arrivals, arrivals[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
     return {
         "first_ms": 1000 * (arrivals[0] - sent),
         "total_ms": 1000 * (arrivals[-1] - sent),
@@ -57,7 +68,7 @@ def timed(connection, method, path, headers, body):  # type: ignore[no-untyped-d
     }
 
 
-def summary(rounds):  # type: ignore[no-untyped-def]
+def summary(rounds: list[list[Sample]]) -> dict[str, Any]:
     """Medians over all requests, the 99th percentile, and the median of each round."""
     every = [sample for one in rounds for sample in one]
     totals = sorted(sample["total_ms"] for sample in every)
