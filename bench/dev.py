@@ -1,4 +1,4 @@
-"""`make bench-dev`: no-op runs, time to ready and the gateway's latency on the running dev stack, as a table in docs/."""
+"""`make bench-dev`: no-op runs, time to ready and the gateway's latency on the dev stack, as a table in docs/."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def no_op() -> list[tuple[str, str, str]]:
         for number in range(NO_OP_ROUNDS):
             for name, arguments in runs.items():
                 current.progress(number, NO_OP_ROUNDS, name.strip("`"))
-                took[name].append(seconds(lambda arguments=arguments: command(*arguments)))  # type: ignore[misc]
+                took[name].append(seconds(partial(command, *arguments)))
     return [(name, spread(values, "s"), "") for name, values in took.items()]
 
 
@@ -74,16 +75,17 @@ def time_to_ready() -> list[tuple[str, str, str]]:
         )
     }
     container, gate = urns["llm-0-container"], urns["llm-0-ready"]
+    up = ("pulumi", "up", "-s", STACK, "--yes", "--skip-preview")
     with step("Time to ready") as current:
         for number in range(START_ROUNDS):
             current.progress(2 * number, 2 * START_ROUNDS, "starts")
             by_hand.append(seconds(start_by_hand))
             current.progress(2 * number + 1, 2 * START_ROUNDS, "starts")
             arguments = ("--replace", container, "--target", container, "--target", gate)
-            by_up.append(seconds(lambda: command("pulumi", "up", "-s", STACK, "--yes", "--skip-preview", *arguments)))
-    hand, up = statistics.median(by_hand), statistics.median(by_up)
+            by_up.append(seconds(partial(command, *up, *arguments)))
+    hand, ours = statistics.median(by_hand), statistics.median(by_up)
     goal = GOAL_READY_FACTOR * hand + GOAL_READY_PLUS_S
-    verdict = f"{up / hand:.2f} × by hand; goal ≤ 1.05 × + 3 s = {goal:.1f} s: {'met' if up <= goal else 'missed'}"
+    verdict = f"{ours / hand:.2f} × by hand; goal ≤ 1.05 × + 3 s = {goal:.1f} s: {'met' if ours <= goal else 'missed'}"
     return [
         ("`docker stop`, `docker run`, first token, by hand", spread(by_hand, "s"), ""),
         ("the same by `pulumi up --replace`", spread(by_up, "s"), verdict),
