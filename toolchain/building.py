@@ -44,8 +44,6 @@ def build_parts(parts: list[Part], current: Step) -> None:
     """Fetch all parts' modules at once, and compile each as soon as its own are there."""
     go = golang.find_go()
     _require_space()
-    for leftover in folder().glob(f"{UNFINISHED}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     progress = golang.Progress(current, parts)
 
     def fetch(part: Part, log: Path) -> None:
@@ -70,6 +68,8 @@ def build_all(
     compile_into: Callable[[Part, Path, Path], None],
 ) -> None:
     """Run the builds beside each other. After a failure what is under way is finished and kept, nothing new begins."""
+    for leftover in folder().glob(f"{UNFINISHED}*"):  # of a build that was killed: only one runs at a time
+        shutil.rmtree(leftover, ignore_errors=True)
     logs = folder() / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     compiling = threading.Semaphore(BUILDS_AT_ONCE)
