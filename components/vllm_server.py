@@ -19,7 +19,6 @@ from planning.settings import InlineModel, VllmSettings
 from planning.vllm_command import API_PORT, vllm_command, vllm_environment
 
 PROBE = Path(SERVICES, "vllm", "probe.sh")
-OPEN_FILES = 65535  # a connection is a file; below this vLLM warns that requests may fail
 STOP_MARGIN_S = 10  # Docker kills this much after vLLM's own deadline for running requests
 
 
@@ -128,7 +127,6 @@ class VllmServer(pulumi.ComponentResource):
                 {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
             ],
             tmpfs={"/tmp": "exec", "/home/vllm": "exec,uid=2000"},
-            ulimits=[{"name": "nofile", "soft": OPEN_FILES, "hard": OPEN_FILES}],
             shm_size=int(settings.shm_gib * 1024),  # MiB
             stop_timeout=settings.shutdown_timeout_s + STOP_MARGIN_S,
             destroy_grace_seconds=settings.shutdown_timeout_s + STOP_MARGIN_S,
