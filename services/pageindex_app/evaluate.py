@@ -57,7 +57,8 @@ async def evaluate(services: Services, variant: str, questions: list[dict[str, A
         good += hit
         supported += answer.support == "supported"
         if not hit or not wanted & where:
-            print(f"  {'wrong' if not hit else 'page '} {asked['question']}\n        {answer.support}: {answer.answer!r}")
+            print(f"  {'page ' if hit else 'wrong'} {asked['question']}")
+            print(f"        {answer.support}: {answer.answer!r}")
     count = len(questions)
     print(
         f"{variant:6} page ranked first {first}/{count}, page among those read {listed}/{count}, "

@@ -124,7 +124,7 @@ def _answer(reply: str, question: str, documents: Sequence[DocumentIndex]) -> An
         if document is None or not document.page_text(page):
             continue
         here: list[tuple[DocumentIndex, Passage]] = [(document, p) for p in document.passages if p.page == page]
-        bearing = citations.support(claim, question, citations.candidates(here), documents)
+        bearing = citations.Evidence(question, citations.candidates(here), documents).bearing(claim)
         for citation in citations.cite(bearing[:1]):
             if all((citation.document_id, citation.pages) != (c.document_id, c.pages) for c in cited):
                 cited.append(citation)

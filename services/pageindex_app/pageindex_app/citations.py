@@ -12,7 +12,8 @@ from .search import DocumentIndex, Passage
 QUOTE_CHARS = 300
 CITATIONS_MOST = 3
 _ASKS_FOR_A_NUMBER = re.compile(
-    r"\bhow (?:many|much|old|long|deep|high|heavy|large|big|far|wide|often|tall|fast)\b|\bwhen\b|\bwhat (?:year|date|percentage)\b",
+    r"\bhow (?:many|much|old|long|deep|high|heavy|large|big|far|wide|often|tall|fast)\b"
+    r"|\bwhen\b|\bwhat (?:year|date|percentage)\b",
     re.IGNORECASE,
 )
 

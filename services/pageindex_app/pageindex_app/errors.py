@@ -79,17 +79,17 @@ def install_error_handlers(app: FastAPI) -> None:
     """Give every error that a handler raises the same JSON shape."""
 
     @app.exception_handler(AppError)
-    async def _app_error(request: Request, error: AppError) -> JSONResponse:
+    async def _app_error(_: Request, error: AppError) -> JSONResponse:
         log.warning("refused", extra={"code": error.code, "status": error.status})
         return respond(error)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         # The faulty value stays out: it may be a document's text.
         faults = "; ".join(f"{'.'.join(map(str, e['loc'][1:])) or 'body'}: {e['msg']}" for e in error.errors())
         return respond(AppError(422, "invalid_request", f"The request is not valid: {faults}."))
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
         codes = {404: "not_found", 405: "method_not_allowed"}
         return respond(AppError(error.status_code, codes.get(error.status_code, "bad_request"), f"{error.detail}."))

@@ -21,7 +21,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     services = Services.build(settings)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.library.open()
         # Uploads are spooled while they arrive, and /tmp may be a small piece of memory.
         previous, tempfile.tempdir = tempfile.tempdir, str(services.library.incoming)

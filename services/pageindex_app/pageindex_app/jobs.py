@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pypdfium2
+import pypdfium2  # type: ignore[import-untyped]
 from pageindex.local_store import DocStore
 
 from .markdown import outline, page_nodes
@@ -184,8 +184,9 @@ def _index_markdown(job: Job) -> Failure | None:
 
 def _save(job: Job, pages: list[str], tree: list[dict[str, Any]], description: str) -> None:
     """Store a tree that PageIndex did not build, the way PageIndex stores its own."""
+    pageindex_id = f"pi-{uuid.uuid4().hex}"
     meta = {
-        "id": f"pi-{uuid.uuid4().hex}",
+        "id": pageindex_id,
         "name": job.file.name,
         "description": description,
         "status": "completed",
@@ -198,7 +199,7 @@ def _save(job: Job, pages: list[str], tree: list[dict[str, Any]], description: s
     store = DocStore(str(job.storage))
     with store.lock():
         store.save_document(
-            meta["id"], meta, tree, [{"page_index": number, "markdown": page} for number, page in enumerate(pages, 1)]
+            pageindex_id, meta, tree, [{"page_index": number, "markdown": page} for number, page in enumerate(pages, 1)]
         )
 
 

@@ -8,7 +8,6 @@ A document exists once PageIndex has written doc.json; whatever a crash leaves b
 away at the next start.
 """
 
-import os
 import shutil
 import tempfile
 from collections import OrderedDict
@@ -163,8 +162,7 @@ class Library:
     def keep_original(self, incoming: Path, document_id: str, name: str) -> Path:
         folder = self.originals / document_id
         folder.mkdir(exist_ok=True)
-        os.replace(incoming, folder / name)
-        return folder / name
+        return incoming.replace(folder / name)
 
     def drop_original(self, document_id: str) -> None:
         shutil.rmtree(self.originals / document_id, ignore_errors=True)

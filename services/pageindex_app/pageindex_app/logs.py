@@ -5,6 +5,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import TracebackType
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
@@ -31,13 +32,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1]:
             # Where it happened and of what kind; the exception's own text may quote a document.
             entry["error"] = type(record.exc_info[1]).__name__
-            entry["at"] = _frames(record)
+            entry["at"] = _frames(record.exc_info[2])
         return json.dumps(entry, ensure_ascii=False, default=str)
 
 
-def _frames(record: logging.LogRecord) -> list[str]:
-    assert record.exc_info
-    trace, frames = record.exc_info[2], []
+def _frames(trace: TracebackType | None) -> list[str]:
+    frames = []
     while trace:
         code = trace.tb_frame.f_code
         frames.append(f"{code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno} {code.co_name}")

@@ -1,6 +1,7 @@
 """Markdown and plain text as PageIndex documents: chapters become pages, headings the tree."""
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from pageindex.page_index_md import build_tree_from_nodes, extract_node_text_content, extract_nodes_from_markdown
@@ -54,12 +55,15 @@ def outline(text: str, title: str) -> Outline:
     # PageIndex also takes a bold line for a chapter's heading, which a manual's "**Warning**" is not.
     nodes = [node for node in found if lines[node["line_num"] - 1].lstrip().startswith("#")]
     if not nodes:
-        pages = [piece for _, piece in _cut(lines, 1)]
-        return Outline(pages, page_nodes(title, len(pages)))
+        pieces = [piece for _, piece in _cut(lines, 1)]
+        return Outline(pieces, page_nodes(title, len(pieces)))
     levels = [node["level"] for node in nodes]
     chapter = next((level for level in sorted(set(levels)) if levels.count(level) > 1), min(levels))
     starts = sorted({1} | {node["line_num"] for node in nodes if node["level"] <= chapter})
-    pages, page_of_line = [], {}
+    # A title directly above the first chapter shares its page: alone it would be a page without content.
+    starts = [1, *(start for before, start in pairwise(starts) if _has_text(lines[before - 1 : start - 1]))]
+    pages: list[str] = []
+    page_of_line: dict[int, int] = {}
     for start, end in zip(starts, [*starts[1:], len(lines) + 1], strict=True):
         for line, piece in _cut(lines[start - 1 : end - 1], start):
             pages.append(piece)
@@ -69,6 +73,10 @@ def outline(text: str, title: str) -> Outline:
     if tree[0]["start_index"] > 1:
         tree.insert(0, _node(title, 1, tree[0]["start_index"] - 1))
     return Outline(pages, _numbered(tree))
+
+
+def _has_text(lines: list[str]) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in lines)
 
 
 def page_nodes(title: str, pages: int) -> list[dict[str, Any]]:

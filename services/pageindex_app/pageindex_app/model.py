@@ -90,9 +90,9 @@ class ModelClient:
         try:
             async with self._slots:
                 client = self._client.with_options(api_key=self._settings.api_key())
-                reply = await client.chat.completions.create(  # type: ignore[call-overload]
+                reply = await client.chat.completions.create(
                     model=self._settings.vllm_model,
-                    messages=messages,
+                    messages=messages,  # type: ignore[arg-type]
                     temperature=0.0,
                     extra_headers={"X-Request-Id": request_id.get()},
                     # Models that think aloud need not do so to copy a fact; others ignore the field.

@@ -54,6 +54,9 @@ class Parts:
     sections: bool = True
 
 
+ALL_PARTS = Parts()
+
+
 def fuse(rankings: Sequence[tuple[float, Sequence[Page]]]) -> list[Page]:
     """Reciprocal rank fusion of weighted rankings; ties go to the ranking that is named first."""
     points: dict[Page, float] = defaultdict(float)
@@ -68,7 +71,7 @@ async def retrieve(
     documents: Sequence[DocumentIndex],
     model: ModelClient,
     settings: Settings,
-    parts: Parts = Parts(),
+    parts: Parts = ALL_PARTS,
 ) -> Retrieval:
     """The passages to answer from, best first, never more than fit the context."""
     query = text.terms(question)

@@ -85,8 +85,8 @@ class DocumentIndex:
                 if heading == section.path[-1]:
                     return list(section.path)
                 if heading in section.headings:
-                    merged_title = len(section.headings) > 1 and set(section.path[-1].split("; ")) == set(section.headings)
-                    return [*(section.path[:-1] if merged_title else section.path), heading]
+                    joined = section.path[-1] == "; ".join(section.headings)  # no heading of the document
+                    return [*(section.path[:-1] if joined else section.path), heading]
         # Text that continues from the page before belongs to the deepest section that began there.
         earlier = [section for section in here if section.start_page < page] or here
         return list(max(earlier, key=lambda section: len(section.path)).path) if earlier else []
@@ -113,10 +113,7 @@ class DocumentIndex:
     @cached_property
     def passage_postings(self) -> Postings:
         """A passage is also found by the titles above it."""
-        return Postings(
-            text.terms(" ".join([*self.section_path(p.page, p.heading), p.text]))  # fmt: skip
-            for p in self.passages
-        )
+        return Postings(text.terms(" ".join([*self.section_path(p.page, p.heading), p.text])) for p in self.passages)
 
     @cached_property
     def section_postings(self) -> Postings:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from . import citations
 from .answering import Answer, Source
 from .model import ModelClient, PromptTooLong
-from .retrieval import Hit, Parts, retrieve
+from .retrieval import ALL_PARTS, Hit, Parts, retrieve
 from .settings import Settings
 
 NOT_FOUND = "The documents do not answer this question."
@@ -20,7 +20,7 @@ STOP = ["\n\n", "\nQuestion:", "\nText:"]
 class TwoStep:
     """Retrieval by tree and words, an answer from a short context, quotes checked against the pages."""
 
-    def __init__(self, model: ModelClient, settings: Settings, parts: Parts = Parts()) -> None:
+    def __init__(self, model: ModelClient, settings: Settings, parts: Parts = ALL_PARTS) -> None:
         self._model = model
         self._settings = settings
         self._parts = parts

@@ -105,15 +105,13 @@ def test_an_agent_that_never_comes_to_an_end_is_stopped(running: tuple[TestClien
     assert (reply.status_code, reply.json()["error"]["code"]) == (504, "agent_gave_up")
 
 
-@pytest.mark.parametrize(("status", "code", "expected"), [(503, "model_unavailable", 503), (401, "model_unavailable", 503)])
-def test_the_agent_without_its_model_gets_503(
-    running: tuple[TestClient, FakeModel], status: int, code: str, expected: int
-) -> None:
+@pytest.mark.parametrize("status", [503, 401])
+def test_the_agent_without_its_model_gets_503(running: tuple[TestClient, FakeModel], status: int) -> None:
     client, model = running
     model.failing = status
     try:
         reply = client.post("/api/ask", json={"question": QUESTION})
     finally:
         model.failing = None
-    assert (reply.status_code, reply.json()["error"]["code"]) == (expected, code)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_unavailable")
     assert reply.headers["Retry-After"] == "10"

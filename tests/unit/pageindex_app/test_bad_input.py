@@ -44,9 +44,7 @@ def stored(settings: Settings) -> list[str]:
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_a_file_we_cannot_read_is_refused_with_a_sentence_and_leaves_nothing(
-    client: TestClient, case: str
-) -> None:
+def test_a_file_we_cannot_read_is_refused_with_a_sentence_and_leaves_nothing(client: TestClient, case: str) -> None:
     name, content, status, code, words = HOSTILE[case]
     services = client.app.state.services  # type: ignore[attr-defined]
     before = stored(services.settings)

@@ -92,7 +92,8 @@ def test_a_bold_line_and_a_hash_in_a_code_block_are_no_headings() -> None:
 
 
 def index() -> DocumentIndex:
-    page = "2. Traffic\n2.1 Calls\nIn 2025 there were 1,204 ship calls.\n2.2 Cargo\nCommodity\nTonnes\nGrain\n1,310,000\n"
+    page = "2. Traffic\n2.1 Calls\nIn 2025 there were 1,204 ship calls.\n"
+    page += "2.2 Cargo\nCommodity\nTonnes\nGrain\n1,310,000\n"
     tree = [node("2. Traffic", 1, 1, key_items=["2.1 Calls; 2.2 Cargo", "2.1 Calls", "2.2 Cargo"])]
     return DocumentIndex("doc-1", "report.pdf", [page], tree)
 
