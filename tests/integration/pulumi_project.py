@@ -1,4 +1,4 @@
-"""A Pulumi project of the tests' own: this clone's program, with stack files, state and names that touch nobody else's."""
+"""A Pulumi project of the tests' own: this clone's program, with stack files, state and names of its own."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Project:
 
     def __init__(self, directory: Path, stack: str):
         self.directory, self.stack, self.prefix = directory, stack, f"pageindex-{stack}"
+        self._outputs: dict[str, Any] | None = None
         for name in PROGRAM:
             (directory / name).symlink_to(REPOSITORY / name)
         backend = directory / "state"
@@ -70,6 +71,7 @@ class Project:
         return done
 
     def up(self, *flags: str, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        self._outputs = None
         return self.pulumi("up", "--stack", self.stack, "--yes", "--skip-preview", *flags, ok=ok)
 
     def replaced_by_preview(self) -> set[str]:
@@ -78,9 +80,11 @@ class Project:
         return {step["urn"].rsplit("::", 1)[1] for step in steps if step["op"] not in {"same", "read"}}
 
     def outputs(self) -> dict[str, Any]:
-        printed = self.pulumi("stack", "output", "--stack", self.stack, "--json", "--show-secrets").stdout
-        found: dict[str, Any] = json.loads(printed)
-        return found
+        """The stack's outputs, secrets in clear; asked once after each `up`."""
+        if self._outputs is None:
+            printed = self.pulumi("stack", "output", "--stack", self.stack, "--json", "--show-secrets").stdout
+            self._outputs = json.loads(printed)
+        return self._outputs
 
 
 def docker(*arguments: str, ok: bool = True) -> str:

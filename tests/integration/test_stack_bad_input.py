@@ -6,6 +6,7 @@ import io
 
 import pytest
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DecodedStreamObject, NameObject
 
 from tests.integration.conftest import Stack
 from tests.integration.pulumi_project import REPOSITORY
@@ -22,10 +23,12 @@ def encrypted() -> bytes:
 
 
 def scanned() -> bytes:
-    """Pages without any text, as a scanner makes them."""
+    """Pages with a picture and no text, as a scanner makes them."""
     writer = PdfWriter()
     for _ in range(3):
-        writer.add_blank_page(width=595, height=842)
+        picture = DecodedStreamObject()
+        picture.set_data(b"q 400 0 0 600 90 100 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI Q")
+        writer.add_blank_page(width=595, height=842)[NameObject("/Contents")] = picture
     return saved(writer)
 
 
@@ -35,10 +38,10 @@ def saved(writer: PdfWriter) -> bytes:
     return out.getvalue()
 
 
-CASES = {
+CASES = {  # how it is made, its name, a word of the sentence
     "encrypted": (encrypted, "locked.pdf", "password"),
     "empty": (lambda: b"", "empty.pdf", "empty"),
-    "scanned": (scanned, "scan.pdf", "text"),
+    "scanned": (scanned, "scan.pdf", "scan"),
     "larger than the limit": (lambda: b"%PDF-1.7\n" + b"0" * (60 * MIB), "large.pdf", "50 MiB"),
     "not a PDF": (lambda: b"MZ\x90\x00 this is a program", "report.pdf", "PDF"),
 }
