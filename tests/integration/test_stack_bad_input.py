@@ -28,7 +28,8 @@ def scanned() -> bytes:
     for _ in range(3):
         picture = DecodedStreamObject()
         picture.set_data(b"q 400 0 0 600 90 100 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI Q")
-        writer.add_blank_page(width=595, height=842)[NameObject("/Contents")] = picture
+        page = writer.add_blank_page(width=595, height=842)
+        page[NameObject("/Contents")] = writer._add_object(picture)  # a stream must be an object of its own
     return saved(writer)
 
 
