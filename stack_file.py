@@ -14,7 +14,6 @@ from planning.problems import NAMESPACE, BadStackFile
 from planning.settings import StackSecrets
 from planning.stack import StackPlan, plan_stack
 
-
 DEFAULT_CLIENT = "default"
 
 
