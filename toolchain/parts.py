@@ -53,7 +53,7 @@ class Part:
         recipe = [self.package, self.binary, *self.build_flags(), self.script_module, self.script]
         digest.update("\0".join([*recipe, platform.system(), platform.machine()]).encode())
         for path in sorted(self.source.rglob("*")):
-            if path.is_file() and not path.name.endswith(("_test.go", ".md")):
+            if path.is_file() and not path.name.endswith(("_test.go", ".md")) and "testdata" not in path.parts:
                 digest.update(f"\0{path.relative_to(self.source)}\0".encode())
                 digest.update(path.read_bytes())
         return digest.hexdigest()[:16]

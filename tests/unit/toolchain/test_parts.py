@@ -31,9 +31,10 @@ def test_a_change_of_any_source_makes_another_build(copy_of_a_part: Part, name: 
     assert copy_of_a_part.content_hash() != before
 
 
-@pytest.mark.parametrize("name", ["local_test.go", "README.md"])
+@pytest.mark.parametrize("name", ["local_test.go", "README.md", "testdata/names.json"])
 def test_a_change_of_tests_or_prose_does_not(copy_of_a_part: Part, name: str) -> None:
     before = copy_of_a_part.content_hash()
+    (copy_of_a_part.source / "testdata").mkdir()
     with (copy_of_a_part.source / name).open("a") as file:
         file.write("// changed\n")
     assert copy_of_a_part.content_hash() == before
