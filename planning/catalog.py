@@ -1,4 +1,4 @@
-"""The model catalog: what the stack needs to know of a model, by name."""
+"""The model catalog: what the stack needs to know of a model, by name, inline or from a directory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from planning.settings import InlineModel
+from planning.local_model import read_local_model
+from planning.model import InlineModel
 
 CATALOG_FILE = Path(__file__).with_name("models.yaml")
 
@@ -21,9 +22,17 @@ def catalog() -> dict[str, InlineModel]:
 
 
 def resolve_model(setting: str | InlineModel) -> InlineModel:
-    """Look a model up by its catalog name; KeyError lists the names there are."""
+    """Look a model up by its catalog name, or read it from its directory; KeyError says what there is."""
     if isinstance(setting, InlineModel):
         return setting
+    if setting.startswith("/"):
+        try:
+            return read_local_model(Path(setting))
+        except (OSError, ValueError) as error:
+            raise KeyError(
+                f"cannot be read here ({error}); where the weights are on another machine, name a catalog model and "
+                "set model_cache.local_path"
+            ) from None
     known = catalog()
     if setting not in known:
         raise KeyError(f"no such model in the catalog; it has: {', '.join(sorted(known))}")
