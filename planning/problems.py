@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
@@ -25,7 +25,8 @@ class Problem:
 
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value is not None else ""
-        return f"{NAMESPACE}:{self.key}{shown}\n    {self.reason}\n    mend: {self.mend}"
+        reason = self.reason.replace("\n", "\n    ")
+        return f"{NAMESPACE}:{self.key}{shown}\n    {reason}\n    mend: {self.mend}"
 
 
 class BadStackFile(Exception):
@@ -45,15 +46,14 @@ def problems_of_settings(
     found = []
     for path, kind, reason in _findings(error):
         key = ".".join(path)
-        remove = f"pulumi config rm -s {stack}{_path_flag(path)}"
+        remove = rm_line(path, stack)
         if kind == "extra_forbidden":
             known = ", ".join(sorted(_fields_at(model, path[:-1])))
             found.append(Problem(key, f"unknown key; there are: {known}", remove, _shown(raw, path)))
         elif (kind == "model_type" and path[:1] != ["model"]) or path[-1:] == ["[key]"]:
             # A whole area, or a name that must not be: without it, the defaults hold.
             path = path[:-1] if path[-1] == "[key]" else path
-            remove = f"pulumi config rm -s {stack}{_path_flag(path)}"
-            found.append(Problem(".".join(path), reason, remove, _shown(raw, path)))
+            found.append(Problem(".".join(path), reason, rm_line(path, stack), _shown(raw, path)))
         else:
             found.append(Problem(key, reason, set_line(model, path, stack), _shown(raw, path)))
     return _without_repeats(found)
@@ -95,11 +95,33 @@ def _without_repeats(problems: list[Problem]) -> list[Problem]:
 
 def _is_union_branch(part: str) -> bool:
     """pydantic names the branch of a union in the location: ``str``, ``InlineModel``, ``constrained-str``."""
-    return part in {"str", "InlineModel"} or part.startswith(("constrained-", "function-", "literal["))
+    return part in {"str", "int", "float", "bool", "InlineModel"} or part.startswith(
+        ("constrained-", "function-", "literal[")
+    )
 
 
 def _path_flag(path: list[str]) -> str:
-    return f" {path[0]}" if len(path) == 1 else f" --path {shlex.quote('.'.join(path))}"
+    if len(path) == 1:
+        return f" {path[0]}"
+    joined = path[0] + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path[1:])
+    return f" --path {shlex.quote(joined)}"
+
+
+def rm_line(path: list[str], stack: str) -> str:
+    """The command that takes ``path`` out of the file, so that its default holds."""
+    return f"pulumi config rm -s {stack}{_path_flag(path)}"
+
+
+def set_value_line(path: list[str], value: str | int | float | bool, stack: str) -> str:
+    """The command that sets ``path`` to ``value``. Inside an area Pulumi guesses types, and makes 0.9 a string."""
+    text = json.dumps(value) if isinstance(value, bool) else str(value)
+    kind = ""
+    if isinstance(value, float):
+        kind = " --type float"
+    elif isinstance(value, str) and len(path) > 1 and (text in {"true", "false"} or text.lstrip("+-").isdigit()):
+        kind = " --type string"
+    dashes = " --" if text.startswith("-") else ""
+    return f"pulumi config set -s {stack}{kind}{_path_flag(path)}{dashes} {shlex.quote(text)}"
 
 
 def set_secret_line(path: list[str], stack: str) -> str:
@@ -111,25 +133,42 @@ def set_secret_line(path: list[str], stack: str) -> str:
 
 
 def set_line(model: type[BaseModel], path: list[str], stack: str) -> str:
-    """The command that sets ``path`` to a value that passes."""
-    example = _example_at(model, path)
+    """The command that sets ``path`` to a value that passes, or takes it out where its default is to have none."""
+    known = path[: _walk(model, path)[2]]
+    example = _example_at(model, known)
+    rest = path[len(known) :]
+    if rest:  # an element of a list or a map, which has no field of its own
+        if isinstance(example, dict) and rest[0] in example:
+            return set_value_line([*known, rest[0]], example[rest[0]], stack)
+        return rm_line(known if rest[0].isdigit() else [*known, rest[0]], stack)
     if isinstance(example, dict):
-        inner = next(iter(example))
-        return set_line(model, [*path, inner], stack)
+        return set_line(model, [*path, next(iter(example))], stack)
     if isinstance(example, list):
-        first = shlex.quote(".".join(path) + "[0]")
-        return f"pulumi config set -s {stack} --path {first} {shlex.quote(str(example[0]))}"
-    text = json.dumps(example) if isinstance(example, bool) else str(example)
-    return f"pulumi config set -s {stack}{_path_flag(path)} {shlex.quote(text)}"
+        return rm_line(path, stack)
+    return rm_line(path, stack) if example is None else set_value_line(path, example, stack)
+
+
+def _walk(model: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None, int]:
+    """Follow ``path``: the model it leads into, the field it ends at, and how many of its parts are known."""
+    current: type[BaseModel] | None = model
+    field: FieldInfo | None = None
+    key_follows = False
+    for count, part in enumerate(path):
+        if key_follows:  # a map from names to areas: any name leads on
+            key_follows, field = False, None
+        elif current and part in current.model_fields:
+            field = current.model_fields[part]
+            current = _model_in(field.annotation)
+            key_follows = current is not None and get_origin(field.annotation) is dict
+        else:
+            return current, field, count
+    return current, field, len(path)
 
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> Mapping[str, FieldInfo]:
     """The fields of the area that ``path`` leads to; empty where the path leaves the models."""
-    current: type[BaseModel] | None = model
-    for part in path:
-        field = current.model_fields.get(part) if current else None
-        current = _model_in(field.annotation) if field else None
-    return current.model_fields if current else {}
+    area, _, known = _walk(model, path)
+    return area.model_fields if area and known == len(path) else {}
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
@@ -144,12 +183,12 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _example_at(model: type[BaseModel], path: list[str]) -> Any:
     """A value that passes: the field's example, else its default."""
-    field = _fields_at(model, path[:-1]).get(path[-1]) if path else None
+    _, field, _ = _walk(model, path)
     if field is None:
-        return "…"
+        return None
     if field.examples:
         return field.examples[0]
-    return field.get_default(call_default_factory=True, validated_data={}) if not field.is_required() else "…"
+    return None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
 
 
 def _shown(raw: Mapping[str, Any], path: list[str]) -> str | None:
