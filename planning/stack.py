@@ -9,7 +9,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from planning.catalog import catalog, resolve_model
+from planning.fit import Fit, fit
+from planning.floors import Version, vllm_version
+from planning.hardware import Card, UnknownCard, card_of
 from planning.images import resolve_image
+from planning.model import InlineModel
+from planning.placement import Replica
 from planning.problems import (
     BadStackFile,
     Problem,
@@ -17,8 +22,10 @@ from planning.problems import (
     problems_of_settings,
     set_line,
     set_secret_line,
+    set_value_line,
 )
-from planning.settings import InlineModel, StackSecrets, StackSettings
+from planning.rules import Draft, across
+from planning.settings import StackSecrets, StackSettings
 
 PROJECT = "pageindex"
 Found = TypeVar("Found")
@@ -33,7 +40,24 @@ class StackPlan:
     settings: StackSettings
     secrets: StackSecrets
     model: InlineModel
+    """With the revision that is downloaded, whoever named it."""
     vllm_image: str
+    vllm_version: Version | None
+    """As far as the image's name tells."""
+    card: Card | None
+    """What the cards are; None on the CPU."""
+    fit: Fit
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The vLLM servers and their cards."""
+        return self.fit.replicas
+
+    @property
+    def local_path(self) -> str | None:
+        """Directory on the host that holds the weights; None where they are downloaded."""
+        named = self.settings.model if isinstance(self.settings.model, str) else ""
+        return self.settings.model_cache.local_path or (named if named.startswith("/") else None)
 
     @property
     def model_directory(self) -> str:
@@ -83,27 +107,74 @@ def plan_stack(
         problems += problems_of_secrets(error, stack)
     model = _looked_up(
         problems, settings.get("model"), resolve_model, "model",
-        f"pulumi config set -s {stack} model {next(iter(catalog()))}",
+        set_value_line(["model"], next(iter(catalog())), stack),
     )  # fmt: skip
     vllm = settings.get("vllm")
     image = _looked_up(
         problems, vllm.get("image") if isinstance(vllm, Mapping) else None, resolve_image, "vllm.image",
         set_line(StackSettings, ["vllm", "image"], stack),
     )  # fmt: skip
+    fitted, card = None, None
     if good_settings:
-        model = resolve_model(good_settings.model) if not problems else model
-        image = resolve_image(good_settings.vllm.image) if not problems else image
-        problems += _across(stack, good_settings, good_secrets, model)
-    if problems or not (good_settings and good_secrets and model and image):
+        if not any(problem.key.startswith("model") for problem in problems):
+            model = resolve_model(good_settings.model)
+        if not any(problem.key == "vllm.image" for problem in problems):
+            image = resolve_image(good_settings.vllm.image)
+        card = _card(problems, good_settings, stack)
+        draft = Draft(
+            stack=stack, settings=good_settings, secrets=good_secrets, model=model, image=image, card=card
+        )  # fmt: skip
+        problems += across(draft)
+        if not _in_the_way_of_a_memory_plan(problems):
+            fitted, misfits = fit(draft)
+            problems += misfits
+    if problems or not (good_settings and good_secrets and model and image and fitted):
         raise BadStackFile(stack, problems)
+    revision = good_settings.model_cache.revision
     return StackPlan(
         stack=stack,
         prefix=f"{PROJECT}-{stack}",
         settings=good_settings,
         secrets=good_secrets,
-        model=model,
+        model=model.model_copy(update={"revision": revision}) if revision else model,
         vllm_image=image,
+        vllm_version=vllm_version(image),
+        card=card,
+        fit=fitted,
     )
+
+
+def _card(problems: list[Problem], settings: StackSettings, stack: str) -> Card | None:
+    """The card that the stack file means; on the CPU there is none to mean."""
+    if settings.vllm.device == "cpu":
+        return None
+    if settings.host.gpus is None:
+        reason = "device cuda needs to know the cards, so that the preview can say whether the model fits"
+        problems.append(Problem("host.gpus.name", reason, set_line(StackSettings, ["host", "gpus", "name"], stack)))
+        return None
+    try:
+        return card_of(settings.host.gpus)
+    except UnknownCard as error:
+        numbers = [
+            set_line(StackSettings, ["host", "gpus", name], stack)
+            for name in ("memory_mib", "compute_capability")
+            if getattr(settings.host.gpus, name) is None
+        ]
+        reason = f"{error}; or give its memory_mib and compute_capability"
+        problems.append(Problem("host.gpus.name", reason, " && ".join(numbers), settings.host.gpus.name))
+        return None
+
+
+def _in_the_way_of_a_memory_plan(problems: list[Problem]) -> bool:
+    """Faults after whose mending memory would be planned differently: one at a time, or the numbers confuse."""
+    return any(
+        problem.key.startswith(
+            ("model", "host.gpus", "vllm.image", "vllm.tensor", "vllm.pipeline", "vllm.replicas", "vllm.quantization",
+             "vllm.dtype", "vllm.kv_cache_dtype", "vllm.max_num_batched_tokens", "vllm.max_model_len")
+        )
+        and problem.key != "model_cache.revision"
+        for problem in problems
+    )  # fmt: skip
 
 
 def _looked_up(
@@ -117,57 +188,3 @@ def _looked_up(
     except KeyError as error:
         problems.append(Problem(key, str(error.args[0]), mend, name))
         return None
-
-
-def _across(
-    stack: str, settings: StackSettings, secrets: StackSecrets | None, model: InlineModel | None
-) -> list[Problem]:
-    """Rules between areas, and between settings and secrets."""
-    found = []
-    if model and settings.vllm.max_model_len > model.context_limit:
-        found.append(
-            Problem(
-                "vllm.max_model_len",
-                f"{model.repo} was made for at most {model.context_limit} tokens",
-                f"pulumi config set -s {stack} --path vllm.max_model_len {model.context_limit}",
-                str(settings.vllm.max_model_len),
-            )
-        )
-    if model and settings.pageindex.answer == "agent" and not model.tool_call_parser:
-        found.append(
-            Problem(
-                "pageindex.answer",
-                f"{model.repo} has no tool_call_parser, and the agent works by tool calls",
-                f"pulumi config set -s {stack} --path pageindex.answer two-step",
-                "agent",
-            )
-        )
-    upload_mib, body_mib = settings.pageindex.max_upload_mib, settings.gateway.max_body_mib
-    if upload_mib > body_mib:
-        found.append(
-            Problem(
-                "pageindex.max_upload_mib",
-                f"larger than what the gateway lets through, gateway.max_body_mib ({body_mib})",
-                f"pulumi config set -s {stack} --path pageindex.max_upload_mib {body_mib}",
-                str(upload_mib),
-            )
-        )
-    if secrets is None:
-        return found
-    if model and model.gated and not secrets.hf_token:
-        found.append(
-            Problem(
-                "hf_token",
-                f"{model.repo} is gated on the hub and needs a token",
-                set_secret_line(["hf_token"], stack),
-            )
-        )
-    for client in sorted(set(settings.gateway.clients) - set(secrets.api_keys)):
-        found.append(
-            Problem(
-                f"api_keys.{client}",
-                f"gateway.clients names {client}, but there is no key for it",
-                set_secret_line(["api_keys", client], stack),
-            )
-        )
-    return found
