@@ -1,0 +1,116 @@
+"""`python -m planning STACK`: what a stack file will do to its cards, without Pulumi, a daemon or a network."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planning.local_model import read_local_model
+from planning.problems import NAMESPACE, BadStackFile
+from planning.reference import reference_page, schema_text
+from planning.settings import StackSecrets
+from planning.stack import StackPlan, plan_stack
+from planning.table import card_bars, cpu_table, memory_table, options_text, verdict
+
+ROOT = Path(__file__).resolve().parents[1]
+SCHEMA_FILE = ROOT / "docs" / "stack.schema.json"
+REFERENCE_FILE = ROOT / "docs" / "configuration.md"
+STAND_IN_SECRET = "x" * 40  # an encrypted value can't be read here; that it is there is what counts
+
+
+def stack_file_of(name: str) -> Path:
+    """The file of a stack, by the stack's name or its own."""
+    path = Path(name)
+    return path if path.suffix in {".yaml", ".yml"} else ROOT / f"Pulumi.{name}.yaml"
+
+
+def plan_of_file(path: Path) -> StackPlan:
+    """Plan a stack from its file as it lies there; encrypted values count as given."""
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    prefix = f"{NAMESPACE}:"
+    given: dict[str, Any] = {
+        key.removeprefix(prefix): value
+        for key, value in (content.get("config") or {}).items()
+        if key.startswith(prefix)
+    }
+    secrets = {key: _opened(given.pop(key)) for key in StackSecrets.model_fields if key in given}
+    name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
+    return plan_stack(name, given, secrets)
+
+
+def _opened(value: Any) -> Any:
+    if isinstance(value, dict) and "secure" in value:
+        return STAND_IN_SECRET
+    return {key: _opened(inner) for key, inner in value.items()} if isinstance(value, dict) else value
+
+
+def plan_text(plan: StackPlan) -> str:
+    """The plan as a person reads it."""
+    vllm, model, fit = plan.settings.vllm, plan.model, plan.fit
+    version = ".".join(map(str, plan.vllm_version)) if plan.vllm_version else "of unknown version"
+    weights = plan.local_path or f"{model.repo} at {model.revision}"
+    lines = [
+        f"stack {plan.stack}: {model.repo} in {vllm.replicas} replica{'s' if vllm.replicas != 1 else ''}",
+        f"image {plan.vllm_image}, vLLM {version}; weights from {weights}",
+        "",
+    ]
+    if fit.memory and plan.card:
+        count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
+        lines += [memory_table(fit.memory), "", card_bars(fit.memory, plan.card, fit.replicas, count), ""]
+        lines.append(verdict(fit.memory))
+        if fit.ways_out:
+            lines.append(options_text(fit.ways_out))
+    elif fit.cpu:
+        lines += [cpu_table(fit.cpu), "", "fits"]
+    else:
+        lines.append(f"{model.repo} has no dimensions, so whether it fits can't be said; see model.architecture")
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m planning", description=__doc__)
+    parser.add_argument("what", help="a stack, a stack file, or one of: schema, reference, model")
+    parser.add_argument("directory", nargs="?", help="with `model`: the directory to read")
+    chosen = parser.parse_args(arguments)
+    if chosen.what == "schema":
+        SCHEMA_FILE.write_text(schema_text(), encoding="utf-8")
+    elif chosen.what == "reference":
+        REFERENCE_FILE.write_text(reference_page(), encoding="utf-8")
+    elif chosen.what == "model":
+        if not chosen.directory:
+            parser.error("model needs a directory")
+        return _print_model(Path(chosen.directory))
+    else:
+        return _print_plan(stack_file_of(chosen.what))
+    return 0
+
+
+def _print_plan(path: Path) -> int:
+    if not path.is_file():
+        print(f"there is no {path}", file=sys.stderr)
+        return 2
+    try:
+        print(plan_text(plan_of_file(path)))
+    except BadStackFile as faults:
+        print(faults, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _print_model(directory: Path) -> int:
+    try:
+        model = read_local_model(directory)
+    except (OSError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    content = {f"{NAMESPACE}:model": model.model_dump(exclude_defaults=True)}
+    print(yaml.safe_dump({"config": content}, sort_keys=False), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
