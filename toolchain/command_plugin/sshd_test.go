@@ -221,6 +221,21 @@ func freePort(t *testing.T) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
+// serve answers every connection until the test ends.
+func serve(t *testing.T, listener net.Listener, answer func(net.Conn)) {
+	t.Helper()
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go answer(conn)
+		}
+	}()
+}
+
 // startAgent serves the key on a socket, as `ssh-agent` does.
 func startAgent(t *testing.T, key keyPair) string {
 	t.Helper()
@@ -233,16 +248,7 @@ func startAgent(t *testing.T, key keyPair) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() { _ = agent.ServeAgent(keys, conn) }()
-		}
-	}()
+	serve(t, listener, func(conn net.Conn) { _ = agent.ServeAgent(keys, conn) })
 	return socket
 }
 
@@ -281,16 +287,7 @@ func startPasswordServer(t *testing.T, password string, asQuestion bool) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go servePassword(conn, config)
-		}
-	}()
+	serve(t, listener, func(conn net.Conn) { servePassword(conn, config) })
 	return listener.Addr().(*net.TCPAddr).Port
 }
 

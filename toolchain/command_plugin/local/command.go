@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer/types"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 
+	"pageindex-stack/toolchain/command_plugin/lifecycle"
 	"pageindex-stack/toolchain/command_plugin/output"
 )
 
@@ -44,10 +45,7 @@ type Command struct{}
 // CommandInputs are the properties that a program sets.
 type CommandInputs struct {
 	Process
-	Triggers *[]any  `pulumi:"triggers,optional" provider:"replaceOnChanges"`
-	Create   *string `pulumi:"create,optional"`
-	Update   *string `pulumi:"update,optional"`
-	Delete   *string `pulumi:"delete,optional"`
+	lifecycle.Commands
 }
 
 // CommandState is what the stack remembers.
@@ -63,41 +61,34 @@ func (*Command) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckR
 	return infer.CheckResponse[CommandInputs]{Inputs: inputs, Failures: failures}, err
 }
 
-// Create runs `create`, if there is one. A preview runs nothing.
+// Create runs `create`. A preview runs nothing.
 func (*Command) Create(
 	ctx context.Context, req infer.CreateRequest[CommandInputs],
 ) (infer.CreateResponse[CommandState], error) {
-	state := CommandState{CommandInputs: req.Inputs}
-	id, err := resource.NewUniqueHex(req.Name, 8, 0)
-	if err == nil && !req.DryRun && req.Inputs.Create != nil {
-		state.Result, err = run(ctx, *req.Inputs.Create, req.Inputs.Process, Result{})
-	}
-	return infer.CreateResponse[CommandState]{ID: id, Output: state}, err
+	inputs := req.Inputs
+	id, result, err := lifecycle.Create(req.Name, req.DryRun, inputs.Commands, func(command string) (Result, error) {
+		return run(ctx, command, inputs.Process, Result{})
+	})
+	return infer.CreateResponse[CommandState]{ID: id, Output: CommandState{inputs, result}}, err
 }
 
-// Update runs `update`, or `create` where there is none. Without either, the last output stays.
+// Update runs `update`, or `create` where there is none.
 func (*Command) Update(
 	ctx context.Context, req infer.UpdateRequest[CommandInputs, CommandState],
 ) (infer.UpdateResponse[CommandState], error) {
-	state := CommandState{CommandInputs: req.Inputs, Result: req.State.Result}
-	command := req.Inputs.Update
-	if command == nil {
-		command = req.Inputs.Create
-	}
-	var err error
-	if !req.DryRun && command != nil {
-		state.Result, err = run(ctx, *command, req.Inputs.Process, req.State.Result)
-	}
-	return infer.UpdateResponse[CommandState]{Output: state}, err
+	inputs, previous := req.Inputs, req.State.Result
+	result, err := lifecycle.Update(previous, req.DryRun, inputs.Commands, func(command string) (Result, error) {
+		return run(ctx, command, inputs.Process, previous)
+	})
+	return infer.UpdateResponse[CommandState]{Output: CommandState{inputs, result}}, err
 }
 
-// Delete runs `delete` as it was when the resource was last created or updated.
+// Delete runs `delete`.
 func (*Command) Delete(ctx context.Context, req infer.DeleteRequest[CommandState]) (infer.DeleteResponse, error) {
-	var err error
-	if req.State.Delete != nil {
-		_, err = run(ctx, *req.State.Delete, req.State.Process, req.State.Result)
-	}
-	return infer.DeleteResponse{}, err
+	state := req.State
+	return infer.DeleteResponse{}, lifecycle.Delete(state.Commands, func(command string) (Result, error) {
+		return run(ctx, command, state.Process, state.Result)
+	})
 }
 
 // Run is the function `command:local:run`: a command that runs whenever the program does, previews included.

@@ -10,9 +10,9 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"golang.org/x/crypto/ssh"
 
+	"pageindex-stack/toolchain/command_plugin/lifecycle"
 	"pageindex-stack/toolchain/command_plugin/output"
 )
 
@@ -38,10 +38,7 @@ type CommandInputs struct {
 	Stdin                  *string            `pulumi:"stdin,optional"`
 	Logging                *Logging           `pulumi:"logging,optional"`
 	AddPreviousOutputInEnv *bool              `pulumi:"addPreviousOutputInEnv,optional"`
-	Triggers               *[]any             `pulumi:"triggers,optional" provider:"replaceOnChanges"`
-	Create                 *string            `pulumi:"create,optional"`
-	Update                 *string            `pulumi:"update,optional"`
-	Delete                 *string            `pulumi:"delete,optional"`
+	lifecycle.Commands
 }
 
 // Result is what a command leaves.
@@ -63,41 +60,34 @@ func (*Command) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckR
 	return infer.CheckResponse[CommandInputs]{Inputs: inputs, Failures: failures}, err
 }
 
-// Create runs `create`, if there is one. A preview connects nowhere.
+// Create runs `create`. A preview runs nothing.
 func (*Command) Create(
 	ctx context.Context, req infer.CreateRequest[CommandInputs],
 ) (infer.CreateResponse[CommandState], error) {
-	state := CommandState{CommandInputs: req.Inputs}
-	id, err := resource.NewUniqueHex(req.Name, 8, 0)
-	if err == nil && !req.DryRun && req.Inputs.Create != nil {
-		state.Result, err = req.Inputs.run(ctx, *req.Inputs.Create, Result{})
-	}
-	return infer.CreateResponse[CommandState]{ID: id, Output: state}, err
+	inputs := req.Inputs
+	id, result, err := lifecycle.Create(req.Name, req.DryRun, inputs.Commands, func(command string) (Result, error) {
+		return inputs.run(ctx, command, Result{})
+	})
+	return infer.CreateResponse[CommandState]{ID: id, Output: CommandState{inputs, result}}, err
 }
 
-// Update runs `update`, or `create` where there is none. Without either, the last output stays.
+// Update runs `update`, or `create` where there is none.
 func (*Command) Update(
 	ctx context.Context, req infer.UpdateRequest[CommandInputs, CommandState],
 ) (infer.UpdateResponse[CommandState], error) {
-	state := CommandState{CommandInputs: req.Inputs, Result: req.State.Result}
-	command := req.Inputs.Update
-	if command == nil {
-		command = req.Inputs.Create
-	}
-	var err error
-	if !req.DryRun && command != nil {
-		state.Result, err = req.Inputs.run(ctx, *command, req.State.Result)
-	}
-	return infer.UpdateResponse[CommandState]{Output: state}, err
+	inputs, previous := req.Inputs, req.State.Result
+	result, err := lifecycle.Update(previous, req.DryRun, inputs.Commands, func(command string) (Result, error) {
+		return inputs.run(ctx, command, previous)
+	})
+	return infer.UpdateResponse[CommandState]{Output: CommandState{inputs, result}}, err
 }
 
-// Delete runs `delete` as it was when the resource was last created or updated.
+// Delete runs `delete`.
 func (*Command) Delete(ctx context.Context, req infer.DeleteRequest[CommandState]) (infer.DeleteResponse, error) {
-	var err error
-	if req.State.Delete != nil {
-		_, err = req.State.run(ctx, *req.State.Delete, req.State.Result)
-	}
-	return infer.DeleteResponse{}, err
+	state := req.State
+	return infer.DeleteResponse{}, lifecycle.Delete(state.Commands, func(command string) (Result, error) {
+		return state.run(ctx, command, state.Result)
+	})
 }
 
 func (c *CommandInputs) run(ctx context.Context, command string, previous Result) (Result, error) {
