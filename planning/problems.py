@@ -44,7 +44,12 @@ def problems_of_settings(
 ) -> list[Problem]:
     """Turn pydantic's findings about plain settings into faults."""
     found = []
-    for path, kind, reason in _findings(error):
+    findings = _findings(error)
+    for path, kind, reason in findings:
+        if kind == "string_type" and any(
+            other[: len(path)] == path and len(other) > len(path) for other, *_ in findings
+        ):
+            continue  # a map where a name or a map may stand: its own faults say more
         key = ".".join(path)
         remove = rm_line(path, stack)
         if kind == "extra_forbidden":

@@ -85,7 +85,9 @@ def _parallel(draft: Draft) -> Iterator[Problem]:
         return
     odd = uneven(draft.model, vllm.tensor_parallel_size)
     if odd:
-        fitting = max(size for size in range(1, vllm.tensor_parallel_size) if not uneven(draft.model, size))
+        others = vllm.pipeline_parallel_size * vllm.replicas
+        most = min(vllm.tensor_parallel_size - 1, max(1, draft.card_count // others))
+        fitting = max(size for size in range(1, most + 1) if not uneven(draft.model, size))
         yield Problem(
             "vllm.tensor_parallel_size",
             odd,
@@ -125,7 +127,7 @@ def _cards(draft: Draft) -> Iterator[Problem]:
     if vllm.device == "cpu" or draft.card is None:
         return
     each, count = vllm.cards_per_replica, draft.card_count
-    if each * vllm.replicas <= count:
+    if each * vllm.replicas <= count or (draft.model and uneven(draft.model, vllm.tensor_parallel_size)):
         return
     reason = (
         f"{vllm.replicas} replicas × {vllm.tensor_parallel_size} (tensor) × {vllm.pipeline_parallel_size} (pipeline) "
@@ -137,7 +139,7 @@ def _cards(draft: Draft) -> Iterator[Problem]:
         return
     tensor = vllm.pipeline_parallel_size <= count
     name = "tensor_parallel_size" if tensor else "pipeline_parallel_size"
-    most = 1
+    most = max(1, count // vllm.tensor_parallel_size)
     if tensor and draft.model:
         sizes = range(1, count // vllm.pipeline_parallel_size + 1)
         most = max(size for size in sizes if not uneven(draft.model, size))

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from planning.area import Area, Port, require_pinned_image
 from planning.model import Architecture, InlineModel, Quantization
+from planning.ssh import DEFAULT_PARALLEL, check_host_key
 from planning.vllm_settings import NcclSettings, UlimitSettings, VllmSettings
 
 __all__ = [
@@ -56,6 +57,32 @@ class HostSettings(Area):
         examples=["ssh://gpu@10.0.0.5"],
     )
     gpus: GpuSettings | None = Field(None, description="Its cards; needed on device cuda.")
+    identity_file: str | None = Field(
+        None,
+        pattern=r"^[~/][^\s\"%]*$",
+        description="Private key for ssh. Default: what ssh itself would take, an agent's keys included.",
+        examples=["~/.ssh/id_ed25519"],
+    )
+    host_key: str | None = Field(
+        None,
+        description="Public key of the host's ssh server, type and base64. Needed for ssh unless known_hosts_file is "
+        "given: no other key is accepted.",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"],
+    )
+    known_hosts_file: str | None = Field(
+        None,
+        pattern=r"^[~/][^\s\"%]*$",
+        description="File in ssh's known_hosts format that has the host's key, instead of host_key.",
+        examples=["~/.ssh/known_hosts"],
+    )
+    parallel: int = Field(
+        DEFAULT_PARALLEL, ge=1, le=10, description="Most commands at the same time over ssh.", examples=[4]
+    )
+
+    @field_validator("host_key")
+    @classmethod
+    def _is_a_public_key(cls, value: str | None) -> str | None:
+        return value and check_host_key(value)
 
 
 class ModelCacheSettings(Area):

@@ -20,6 +20,7 @@ from planning.problems import (
     Problem,
     problems_of_secrets,
     problems_of_settings,
+    rm_line,
     set_line,
     set_secret_line,
     set_value_line,
@@ -93,7 +94,7 @@ def plan_stack(
     ``unencrypted`` names keys of ``secrets`` that the file holds in clear. Raises BadStackFile with all faults.
     """
     problems = [
-        Problem(key, "must be encrypted", f"pulumi config rm -s {stack} {key} && {set_secret_line([key], stack)}")
+        Problem(key, "must be encrypted", " && ".join([rm_line([key], stack), *_set_anew(key, secrets, stack)]))
         for key in sorted(unencrypted)
     ]
     good_settings, good_secrets = None, None
@@ -142,6 +143,13 @@ def plan_stack(
         card=card,
         fit=fitted,
     )
+
+
+def _set_anew(key: str, secrets: Mapping[str, Any], stack: str) -> list[str]:
+    """The commands that set a secret, or each of a map of secrets."""
+    inner = secrets.get(key)
+    names = [[key, name] for name in inner] if isinstance(inner, Mapping) else [[key]]
+    return [set_secret_line(path, stack) for path in names]
 
 
 def _card(problems: list[Problem], settings: StackSettings, stack: str) -> Card | None:

@@ -1,0 +1,237 @@
+"""How a GPU host is reached over ssh: the options that pin its key, share one connection and never ask anything. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # settings validates with this module, and gates that only wait should not load pydantic
+    from planning.problems import Problem
+    from planning.settings import HostSettings
+
+ADDRESS = re.compile(r"^ssh://(?:(?P<user>[\w.-]+)@)?(?P<host>[\w.-]+)(?::(?P<port>\d{1,5}))?$")
+HOST_KEY = re.compile(r"^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})$")
+# Which algorithms a pinned key may sign with: an RSA key must not fall back to SHA-1.
+ALGORITHMS = {"ssh-rsa": "rsa-sha2-512,rsa-sha2-256"}
+DEFAULT_PORT = 22
+# Gates ask once or twice a second, so one authenticated connection outlives the pauses between them, but not by long:
+# while it stands, every process of this user can use it.
+PERSIST_S = 60
+CONNECT_TIMEOUT_S = 15
+ALIVE_INTERVAL_S, ALIVE_COUNT = 15, 4  # a connection without an answer for a minute is lost
+DEFAULT_PARALLEL = 4
+
+
+class BadHostKey(ValueError):
+    """Not the public part of a host key."""
+
+
+def check_host_key(value: str) -> str:
+    """Return ``value`` if it is a public host key, `TYPE BASE64`; BadHostKey says what it should look like."""
+    form = "must be the key's type and its base64, such as `ssh-ed25519 AAAAC3…`, without host name and comment"
+    found = HOST_KEY.match(value)
+    if not found:
+        raise BadHostKey(form)
+    try:
+        blob = base64.b64decode(found[2], validate=True)
+    except binascii.Error:
+        raise BadHostKey(f"is cut off or mistyped; {form}") from None
+    name = found[1].encode()
+    if not blob.startswith(len(name).to_bytes(4, "big") + name):
+        raise BadHostKey(f"is not a key of type {found[1]}; {form}")
+    return value
+
+
+def fingerprint(host_key: str) -> str:
+    """As `ssh-keygen -l` shows it."""
+    digest = hashlib.sha256(base64.b64decode(host_key.split()[1])).digest()
+    return f"SHA256:{base64.b64encode(digest).decode().rstrip('=')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SshHost:
+    """One host reached over ssh. Nothing in it depends on the machine that ``pulumi`` runs on."""
+
+    address: str
+    """ssh://[user@]host[:port]"""
+    identity_file: str | None = None
+    host_key: str | None = None
+    known_hosts_file: str | None = None
+    parallel: int = DEFAULT_PARALLEL
+
+    @classmethod
+    def of(cls, host: HostSettings) -> SshHost | None:
+        """The host that the settings name, or None for a daemon that is reached without ssh."""
+        if not is_ssh(host.docker):
+            return None
+        return cls(
+            address=host.docker or "",
+            identity_file=host.identity_file,
+            host_key=host.host_key,
+            known_hosts_file=host.known_hosts_file,
+            parallel=host.parallel,
+        )
+
+    @classmethod
+    def from_facts(cls, facts: str | Mapping[str, Any] | None) -> SshHost | None:
+        """The inverse of ``facts``; a plain address has no pinned key and relies on the user's known hosts."""
+        if isinstance(facts, Mapping):
+            return cls(**facts)
+        return cls(address=facts) if facts and is_ssh(facts) else None
+
+    def facts(self) -> dict[str, Any]:
+        """What `python -m checks` needs to reach the host, as plain JSON."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def _part(self, name: str) -> str | None:
+        found = ADDRESS.match(self.address)
+        return found[name] if found else None
+
+    @property
+    def name(self) -> str:
+        return self._part("host") or self.address
+
+    @property
+    def port(self) -> int:
+        return int(self._part("port") or DEFAULT_PORT)
+
+    @property
+    def key(self) -> str:
+        """Short and different for whatever is reached differently: a changed pin must not find an old connection."""
+        reached = [self.address, self.identity_file, self.host_key, self.known_hosts_file]
+        return hashlib.sha256(repr(reached).encode()).hexdigest()[:16]
+
+    def provider_options(self) -> list[str]:
+        """``ssh_opts`` of the docker provider, which adds user, port and host itself."""
+        return self._flags(self._shared())
+
+    def command(self, remote: Sequence[str]) -> list[str]:
+        """The local command that runs ``remote`` on the host, over the shared connection."""
+        return ["ssh", *self._flags(self._shared()), "-T", *self._target(), shlex.join(remote)]
+
+    def forward_command(self, socket: str, address: str, port: int) -> list[str]:
+        """The local command that makes the host's ``address:port`` reachable at a local socket, until its input ends.
+
+        On a connection of its own: a forward asked of a shared one outlives whoever asked. `cat` ends with our end of
+        the pipe, so that nothing is left behind however we end.
+        """
+        own = {**self._options(), "ControlMaster": "no", "ControlPath": "none", "ExitOnForwardFailure": "yes"}
+        return ["ssh", *self._flags(own), "-T", "-L", f"{socket}:{address}:{port}", *self._target(), "cat"]
+
+    def user_command(self, ports: Sequence[int], address: str = "127.0.0.1") -> str:
+        """What a person types to reach the host's ports as their own machine's."""
+        forwards = " ".join(f"-L {port}:{address}:{port}" for port in ports)
+        identity = f"-i {self.identity_file} " if self.identity_file else ""
+        port = f"-p {self.port} " if self.port != DEFAULT_PORT else ""
+        user = self._part("user")
+        return f"ssh -N {identity}{port}{forwards} {f'{user}@' if user else ''}{self.name}"
+
+    @property
+    def keyscan(self) -> str:
+        """The command that prints the host's key in the form of ``host_key``."""
+        port = f"-p {self.port} " if self.port != DEFAULT_PORT else ""
+        return f"ssh-keyscan -t ed25519 {port}{self.name} 2>/dev/null | cut -d' ' -f2,3"
+
+    def _target(self) -> list[str]:
+        user = self._part("user")
+        return ["-p", str(self.port), *(["-l", user] if user else []), "--", self.name]
+
+    def _shared(self) -> dict[str, str]:
+        return {
+            **self._options(),
+            "ControlMaster": "auto",
+            # In the home directory itself: it is there and only ours, while ~/.ssh may be missing, and ssh then fails.
+            # Short, because the path of a socket must not have more than some 90 characters.
+            "ControlPath": f"~/.pageindex-{self.key}",
+            "ControlPersist": str(PERSIST_S),
+        }
+
+    def _options(self) -> dict[str, str]:
+        options = {
+            "BatchMode": "yes",  # nobody is there to answer
+            "StrictHostKeyChecking": "yes",
+            "UpdateHostKeys": "no",
+            "VerifyHostKeyDNS": "no",
+            "CheckHostIP": "no",
+            "ForwardAgent": "no",
+            "ConnectTimeout": str(CONNECT_TIMEOUT_S),
+            "ServerAliveInterval": str(ALIVE_INTERVAL_S),
+            "ServerAliveCountMax": str(ALIVE_COUNT),
+            "LogLevel": "ERROR",
+        }
+        if self.host_key:
+            kind = self.host_key.split()[0]
+            options |= {
+                "HostKeyAlgorithms": ALGORITHMS.get(kind, kind),
+                # No file that would have to be written first, on every machine: ssh asks for the key that it should
+                # find, under whatever name or [name]:port it looks it up. OpenSSH 8.5 and newer.
+                "KnownHostsCommand": f"/usr/bin/env echo %H {self.host_key}",
+                "UserKnownHostsFile": "/dev/null",
+                "GlobalKnownHostsFile": "/dev/null",
+            }
+        elif self.known_hosts_file:
+            options |= {
+                "KnownHostsCommand": "none",
+                "UserKnownHostsFile": self.known_hosts_file,
+                "GlobalKnownHostsFile": "/dev/null",
+            }
+        if self.identity_file:
+            options |= {"IdentityFile": self.identity_file, "IdentitiesOnly": "yes"}
+        return options
+
+    @staticmethod
+    def _flags(options: Mapping[str, str]) -> list[str]:
+        return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+
+def is_ssh(address: str | None) -> bool:
+    return bool(address) and str(address).startswith("ssh://")
+
+
+def host_facts(host: HostSettings) -> str | dict[str, Any] | None:
+    """What the checks need to reach the daemon: an address as in DOCKER_HOST, or for ssh everything that pins it."""
+    reached = SshHost.of(host)
+    return reached.facts() if reached else host.docker
+
+
+def problems_of_host(stack: str, host: HostSettings) -> Iterator[Problem]:
+    """Faults between the settings of a host: a key is required for ssh, and means nothing without it."""
+    from planning.problems import Problem, rm_line, set_value_line
+
+    reached = SshHost.of(host)
+    pins = {"host_key": host.host_key, "known_hosts_file": host.known_hosts_file}
+    if reached is None:
+        for name, value in {**pins, "identity_file": host.identity_file}.items():
+            if value:
+                reason = "only a host.docker of the form ssh://… is reached with it"
+                yield Problem(f"host.{name}", reason, rm_line(["host", name], stack), value)
+        return
+    if not 1 <= reached.port <= 65535:
+        address = re.sub(r":\d+$", "", reached.address)
+        yield Problem(
+            "host.docker",
+            f"there is no port {reached.port}",
+            set_value_line(["host", "docker"], address, stack),
+            host.docker,
+        )
+    elif not any(pins.values()):
+        yield Problem(
+            "host.host_key",
+            "needed for ssh: without it, whoever sits between here and the host could pose as it and get every key and "
+            "document. The line below asks the host itself; before you trust the answer, compare it with what "
+            "`cat /etc/ssh/ssh_host_ed25519_key.pub` says on the host's own console",
+            f'pulumi config set -s {stack} --path host.host_key "$({reached.keyscan})"',
+        )
+    elif all(pins.values()):
+        yield Problem(
+            "host.known_hosts_file",
+            "host.host_key already says which key the host has; one of both",
+            rm_line(["host", "known_hosts_file"], stack),
+            host.known_hosts_file,
+        )
