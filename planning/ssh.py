@@ -1,4 +1,4 @@
-"""How a GPU host is reached over ssh: the options that pin its key, share one connection and never ask anything. Pure."""
+"""How a GPU host is reached over ssh: options that pin its key, share one connection and never ask anything. Pure."""
 
 from __future__ import annotations
 
