@@ -1,0 +1,84 @@
+"""The command line and environment of a replica, setting by setting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from planning.__main__ import plan_of_file
+from planning.catalog import catalog
+from planning.vllm_command import vllm_command, vllm_environment
+from planning.vllm_settings import FIRST_SETTINGS, NcclSettings, VllmSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def command(name: str = "qwen3-8b", **settings: Any) -> list[str]:
+    return vllm_command(catalog()[name], VllmSettings(**settings), "/models/m", "/run/c.yaml", entrypoint=[])
+
+
+def test_the_command_of_stack_dev_is_the_one_its_replicas_run() -> None:
+    plan = plan_of_file(ROOT / "Pulumi.dev.yaml")
+    assert vllm_command(plan.model, plan.settings.vllm, "/models/m", "/run/c.yaml", entrypoint=[]) == [
+        "/models/m", "--config", "/run/c.yaml",
+        "--served-model-name", "default", "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "--host", "0.0.0.0", "--port", "8000", "--load-format", "safetensors",
+        "--max-model-len", "8192", "--max-num-seqs", "8", "--max-num-queued-reqs", "256",
+        "--shutdown-timeout", "20", "--allowed-media-domains", "media.invalid",
+        "--override-generation-config", '{"max_new_tokens": 256}', "--enforce-eager",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "flag", "value"),
+    [
+        ({"tensor_parallel_size": 2}, "--tensor-parallel-size", "2"),
+        ({"pipeline_parallel_size": 2}, "--pipeline-parallel-size", "2"),
+        ({"kv_cache_dtype": "fp8"}, "--kv-cache-dtype", "fp8"),
+        ({"dtype": "float16"}, "--dtype", "float16"),
+        ({"quantization": "fp8"}, "--quantization", "fp8"),
+        ({"max_num_batched_tokens": 4096}, "--max-num-batched-tokens", "4096"),
+        ({"cpu_offload_gib": 8.0}, "--cpu-offload-gb", "8.0"),
+        ({"images_per_prompt": 2}, "--limit-mm-per-prompt", '{"image": 2}'),
+        ({"extra_flags": {"seed": 1}}, "--seed", "1"),
+    ],
+)
+def test_a_knob_becomes_a_flag_only_when_it_is_turned(settings: dict[str, Any], flag: str, value: str) -> None:
+    turned = command(**settings)
+    assert turned[turned.index(flag) + 1] == value
+    assert flag not in command()
+
+
+def test_switches_are_turned_on_and_off() -> None:
+    switched = command(custom_all_reduce=False, extra_flags={"enable-lora": True, "enable-prefix-caching": False})
+    assert {"--disable-custom-all-reduce", "--enable-lora", "--no-enable-prefix-caching"} <= set(switched)
+
+
+def test_an_image_with_its_own_entrypoint_gets_the_command_before_the_model() -> None:
+    assert command(serve_command=["vllm", "serve"])[:3] == ["vllm", "serve", "/models/m"]
+
+
+def test_parsers_come_from_the_catalog() -> None:
+    glm = command("glm-4.5-air-awq")
+    assert glm[glm.index("--tool-call-parser") + 1] == glm[glm.index("--reasoning-parser") + 1] == "glm45"
+    assert "--enable-auto-tool-choice" in glm
+
+
+def test_nccl_is_said_only_where_the_file_says_it() -> None:
+    quiet = vllm_environment(VllmSettings())
+    assert not any(name.startswith("NCCL") for name in quiet)
+    nccl = NcclSettings(p2p=False, infiniband=False, shared_memory=True, debug="WARN")
+    said = vllm_environment(VllmSettings(nccl=nccl, extra_env={"OMP_NUM_THREADS": "4"}))
+    assert {name: said[name] for name in said.keys() - quiet.keys()} == {
+        "NCCL_P2P_DISABLE": "1", "NCCL_IB_DISABLE": "1", "NCCL_SHM_DISABLE": "0", "NCCL_DEBUG": "WARN",
+        "OMP_NUM_THREADS": "4",
+    }  # fmt: skip
+
+
+def test_a_setting_that_nobody_uses_does_not_change_a_replicas_hash() -> None:
+    assert set(VllmSettings().model_dump()) == set(FIRST_SETTINGS)
+    assert set(VllmSettings(replicas=2, nccl=NcclSettings(p2p=False)).model_dump()) == {
+        *FIRST_SETTINGS, "replicas", "nccl",
+    }  # fmt: skip
