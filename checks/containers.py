@@ -12,6 +12,7 @@ from checks.outcome import CheckFailed
 
 POLL_S = 0.25
 SAY_EVERY_S = 5.0
+ENDED = {"exited", "dead"}
 RESTARTS_TOLERATED = 2  # a third start shows that the fault is not a passing one
 
 
@@ -38,12 +39,17 @@ def healthy(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def finished(facts: dict[str, Any]) -> dict[str, Any]:
-    """Wait until the one-shot ``container`` has ended; its last line of JSON is the result."""
+    """Wait until the one-shot ``container`` has ended; its last line of JSON is the result.
+
+    One that had failed before we looked is started once more: its cause may be mended since an earlier `up`.
+    """
     host, name, what = DockerHost(facts.get("docker_host")), facts["container"], facts["what"]
     wait = _Wait(host, name, what, facts["timeout_s"])
+    if has_failed(host.container(name)["State"]):
+        host.start(name)
     while True:
         state = host.container(name)["State"]
-        if state["Status"] in {"exited", "dead"}:
+        if state["Status"] in ENDED:
             break
         wait.go_on(f"{what} to be complete", "not yet complete")
     if state["ExitCode"] != 0:
@@ -58,6 +64,11 @@ def finished(facts: dict[str, Any]) -> dict[str, Any]:
     except json.JSONDecodeError:
         result = {}
     return {"container": name, "finished_after_s": wait.elapsed_s(), **result}
+
+
+def has_failed(state: dict[str, Any]) -> bool:
+    """Whether a container has ended, and not well."""
+    return state["Status"] in ENDED and state["ExitCode"] != 0
 
 
 class _Wait:

@@ -74,6 +74,10 @@ class DockerHost:
         found: list[dict[str, Any]] = json.loads(self._answer("network", "inspect", name))
         return found[0]
 
+    def start(self, name: str) -> None:
+        """Start a container that has ended."""
+        self._answer("start", name)
+
     def read_file(self, container: str, path: str) -> str:
         """A text file as the container's own processes see it; empty if there is none."""
         done = self._run("exec", container, "cat", path)

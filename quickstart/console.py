@@ -20,6 +20,7 @@ HEARTBEAT_S = 10.0  # without a terminal: one line at this pace says that a long
 REDRAW_S = 0.2
 BAR_CELLS = 24
 TAIL_LINES = 15
+_children: set[subprocess.Popen[str]] = set()
 
 
 class StepFailed(Exception):
@@ -180,6 +181,7 @@ def run(
             )
         except FileNotFoundError as error:
             raise StepFailed(f"the command {command[0]} is not installed", mend) from error
+        _children.add(process)
         if stdin_text is not None and process.stdin is not None:
             process.stdin.write(stdin_text)
             process.stdin.close()
@@ -197,9 +199,17 @@ def run(
             process.kill()
             process.wait()
             raise
+        finally:
+            _children.discard(process)
     if code != 0:
         shown = " ".join(str(part) for part in command[:4])
         raise StepFailed(f"`{shown} …` ended with exit code {code}; its whole output is in {log}", mend, tail)
+
+
+def stop_children() -> None:
+    """End the commands that other threads run, because the work as a whole has failed."""
+    for process in list(_children):
+        process.terminate()
 
 
 def main_guard(work: object) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 
 import lab.engine
 import lab.hub
 import lab.images
 import toolchain
 from quickstart import ports, pulumi, pulumi_state, python_env
-from quickstart.console import StepFailed, duration, line
+from quickstart.console import StepFailed, duration, line, stop_children
 from quickstart.environment import environment
 from quickstart.paths import REPOSITORY
 
@@ -36,19 +36,22 @@ def up() -> int:
 
 
 def provide() -> None:
-    """Toolchain on one side, engine, images and hub on the other: a compiler and a downloader share two cores well."""
-    with ThreadPoolExecutor(2) as pool:
-        pulumi_there: Future[object] = pool.submit(toolchain.ensure)
-        lab_there: Future[object] = pool.submit(provide_lab)
-        failures = [part.exception() for part in (pulumi_there, lab_there)]
-    for failure in failures:
-        if failure is not None:
-            raise failure
+    """A daemon first, which fails early where it must; then the toolchain on one side, images and hub on the other.
 
-
-def provide_lab() -> None:
-    """A daemon, the images and a model hub: the ones there are, else the lab's stand-ins."""
+    A compiler and a downloader share two cores well.
+    """
     daemon = lab.engine.ensure()
+    with ThreadPoolExecutor(2) as pool:
+        parts: list[Future[object]] = [pool.submit(toolchain.ensure), pool.submit(provide_images_and_hub, daemon)]
+        ended, _ = wait(parts, return_when=FIRST_EXCEPTION)
+        failures = [failure for part in ended if (failure := part.exception())]
+        if failures:
+            stop_children()
+            raise failures[0]
+
+
+def provide_images_and_hub(daemon: str) -> None:
+    """The images and the hub there are, else the lab's stand-ins."""
     lab.images.ensure(image_references(), daemon)
     lab.hub.ensure(daemon)
 

@@ -18,6 +18,12 @@ class FakeHost:
     def __init__(self, *states: dict[str, Any], log: list[str] | None = None):
         self.states = list(states)
         self.log = log or ["the last line"]
+        self.started = 0
+        self.after_start: list[dict[str, Any]] = []
+
+    def start(self, name: str) -> None:
+        self.started += 1
+        self.states = self.after_start or self.states
 
     def container(self, name: str) -> dict[str, Any]:
         return self.states.pop(0) if len(self.states) > 1 else self.states[0]
@@ -90,3 +96,11 @@ def test_finished_fails_with_the_one_shots_exit_code(monkeypatch: pytest.MonkeyP
         containers.finished(FACTS)
     assert "exit code 3" in raised.value.got
     assert raised.value.log == ["model.safetensors differs"]
+
+
+def test_a_one_shot_that_failed_in_an_earlier_up_is_started_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost(state(status="exited", running=False, code=3), log=['{"verified": "downloaded"}'])
+    host.after_start = [state(), state(status="exited", running=False)]
+    use(monkeypatch, host)
+    assert containers.finished(FACTS)["verified"] == "downloaded"
+    assert host.started == 1
