@@ -44,8 +44,11 @@ class Part:
         return f"{self.name} {self.version.removeprefix('v')}"
 
     def build_flags(self) -> list[str]:
-        """The same ``-trimpath`` everywhere, so that parts find each other's packages in Go's build cache."""
-        return ["-trimpath", "-tags", self.tags, "-ldflags", f"-s -w -X {self.version_variable}={self.version}"]
+        """The same for every package of every part, so that they find each other's in Go's build cache."""
+        # The linker drops debug information (-s -w), so the compiler needn't make it: a tenth of its work.
+        without_debugging = "-gcflags=all=-dwarf=false"
+        link = f"-s -w -X {self.version_variable}={self.version}"
+        return ["-trimpath", without_debugging, "-tags", self.tags, "-ldflags", link]
 
     def content_hash(self) -> str:
         """Changes with everything that could change the program; tests are not part of it."""
