@@ -8,6 +8,7 @@ from components import (
     ChecksArgs,
     Gateway,
     GatewayArgs,
+    HostModel,
     IsolatedNetwork,
     IsolatedNetworkArgs,
     ModelCache,
@@ -32,20 +33,24 @@ keys = client_keys(plan)
 
 network = IsolatedNetwork("private", IsolatedNetworkArgs(prefix=prefix), on_host)
 
-cache = ModelCache(
-    "models",
-    ModelCacheArgs(
-        prefix=prefix,
-        repo=plan.model.repo,
-        revision=plan.model.revision,
-        base_image=resolve_image("python"),
-        endpoint=hub_endpoint(plan),
-        timeout_s=settings.model_cache.download_timeout_s,
-        hf_token=plan.secrets.hf_token and pulumi.Output.secret(plan.secrets.hf_token),
-        verify_when=[plan.vllm_fingerprint],
-        docker_host=host,
-    ),
-    on_host,
+weights = (
+    HostModel(plan.local_path)
+    if plan.local_path
+    else ModelCache(
+        "models",
+        ModelCacheArgs(
+            prefix=prefix,
+            repo=plan.model.repo,
+            revision=plan.model.revision,
+            base_image=resolve_image("python"),
+            endpoint=hub_endpoint(plan),
+            timeout_s=settings.model_cache.download_timeout_s,
+            hf_token=plan.secrets.hf_token and pulumi.Output.secret(plan.secrets.hf_token),
+            verify_when=[plan.vllm_fingerprint],
+            docker_host=host,
+        ),
+        on_host,
+    )
 )
 llm = VllmServer(
     "llm",
@@ -54,11 +59,12 @@ llm = VllmServer(
         settings=settings.vllm,
         image=plan.vllm_image,
         model=plan.model,
-        model_directory=cache.model_directory,
-        model_volume=cache.volume_name,
+        model_path=weights.path,
+        model_mount=weights.mount,
         network_name=network.network_name,
         api_key=vllm_key.value,
-        wait_for=[cache.verified],
+        replicas=plan.replicas,
+        wait_for=weights.verified,
         docker_host=host,
     ),
     on_host,

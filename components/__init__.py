@@ -3,7 +3,7 @@
 from components.checks import Checks, ChecksArgs
 from components.gateway import Gateway, GatewayArgs
 from components.isolated_network import IsolatedNetwork, IsolatedNetworkArgs
-from components.model_cache import ModelCache, ModelCacheArgs
+from components.model_cache import HostModel, ModelCache, ModelCacheArgs
 from components.pageindex_app import PageIndexApp, PageIndexAppArgs
 from components.secret_key import SecretKey
 from components.vllm_server import VllmServer, VllmServerArgs
@@ -13,6 +13,7 @@ __all__ = [
     "ChecksArgs",
     "Gateway",
     "GatewayArgs",
+    "HostModel",
     "IsolatedNetwork",
     "IsolatedNetworkArgs",
     "ModelCache",

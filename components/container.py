@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 FILES_PATH = "/run/pageindex-stack"  # where a container finds the files that ConfigFiles delivers
-LOG_OPTIONS = {"max-size": "100m", "max-file": "5"}
+LOG_LIMITS = (100, 5)  # MiB a file, files kept
 
 
 class Healthcheck(TypedDict):
@@ -77,6 +77,7 @@ def hardened_container(
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     memory_mib: int | None = None,
     restart: str = "unless-stopped",
+    log_limits: tuple[int, int] = LOG_LIMITS,
     opts: pulumi.ResourceOptions,
     **extras: Any,
 ) -> docker.Container:
@@ -106,7 +107,7 @@ def hardened_container(
         capabilities={"drops": ["ALL"]},
         security_opts=["no-new-privileges:true"],
         log_driver="json-file",
-        log_opts=LOG_OPTIONS,
+        log_opts={"max-size": f"{log_limits[0]}m", "max-file": str(log_limits[1])},
         opts=opts,
         **extras,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,15 +34,16 @@ class ModelCacheArgs:
 
 
 class ModelCache(pulumi.ComponentResource):
-    """Weights at ``<volume_name>:/<model_directory>``, complete and verified once ``verified`` is there.
+    """Weights at ``path`` of a container with ``mount``, complete and verified once ``verified`` is there.
 
     The volume outlives `pulumi destroy`; the next `up` finds and verifies it without the hub.
     """
 
     volume_name: pulumi.Output[str]
-    model_directory: str
-    verified: pulumi.Resource
-    """The gate that waits for the verification: what loads the weights depends on it."""
+    mount: Mapping[str, Any]
+    path: str
+    verified: Sequence[pulumi.Resource]
+    """What loads the weights depends on these."""
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
@@ -120,6 +121,16 @@ class ModelCache(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.volume_name = volume.name
-        self.model_directory = f"{args.repo.replace('/', '--')}/{args.revision}"
-        self.verified = gate
-        self.register_outputs({"volume_name": self.volume_name, "model_directory": self.model_directory})
+        self.mount = {"volume_name": volume.name, "container_path": MODELS_PATH, "read_only": True}
+        self.path = f"{MODELS_PATH}/{args.repo.replace('/', '--')}/{args.revision}"
+        self.verified = [gate]
+        self.register_outputs({"volume_name": self.volume_name, "path": self.path})
+
+
+class HostModel:
+    """Weights that lie in a directory of the host already: mounted read-only, neither downloaded nor verified."""
+
+    def __init__(self, directory: str):
+        self.path = f"{MODELS_PATH}/local"
+        self.mount: Mapping[str, Any] = {"host_path": directory, "container_path": self.path, "read_only": True}
+        self.verified: Sequence[pulumi.Resource] = ()
