@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.debian import ensure_tools
 from quickstart import pulumi_state, python_env
-from quickstart.console import Step, line, run, step
+from quickstart.console import line, run, step
 from quickstart.environment import environment
 from quickstart.paths import LOGS, REPOSITORY
 from quickstart.up import provide
@@ -33,8 +33,8 @@ def test() -> int:
 def go_tests() -> None:
     """The plugins' own tests, with the flags of their build, so that Go's cache has most of it."""
     for part in (part for part in PARTS if list(part.source.rglob("*_test.go"))):
-        with step(f"Go tests of the {part.title}"):
-            run(test_command(part), Step("go test"), cwd=part.source, env=go_environment(), log=LOGS / "go-test.log")
+        with step(f"Go tests of the {part.title}") as current:
+            run(test_command(part), current, cwd=part.source, env=go_environment(), log=LOGS / "go-test.log")
 
 
 def check() -> int:
