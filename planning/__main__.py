@@ -67,7 +67,8 @@ def plan_text(plan: StackPlan) -> str:
     elif fit.cpu:
         lines += [cpu_table(fit.cpu), "", "fits"]
     else:
-        lines.append(f"{model.repo} has no dimensions, so whether it fits can't be said; see model.architecture")
+        lines.append("whether it fits can't be said; see model.architecture in docs/configuration.md")
+    lines += [f"warning: {text}" for text in plan.warnings]
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from planning.problems import Problem, rm_line
+from planning.problems import Problem, rm_line, sounds_secret
 from planning.vllm_settings import VllmSettings
 
 # Flags that this stack renders itself, and where their value comes from.
@@ -81,7 +81,7 @@ def problems_of_extras(stack: str, vllm: VllmSettings) -> list[Problem]:
     for name, value in vllm.extra_flags.items():
         reason = _about_flag(name)
         if reason:
-            found.append(_problem(stack, "extra_flags", name, reason, str(value)))
+            found.append(_problem(stack, "extra_flags", name, reason, None if sounds_secret(name) else str(value)))
     for name in vllm.extra_env:
         reason = _about_variable(name)
         if reason:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from planning.floors import vllm_version
-from planning.memory import CpuPlan, MemoryPlan, plan_cpu, plan_memory
+from planning.memory import CPU_BLOCK_TOKENS, GIB, CpuPlan, MemoryPlan, plan_cpu, plan_memory
 from planning.options import Option, Situation, options
 from planning.placement import BadPlacement, Replica, place
 from planning.problems import Problem
@@ -66,8 +67,7 @@ def _on_cpu(draft: Draft, replicas: tuple[Replica, ...]) -> tuple[Fit | None, li
     plan = plan_cpu(model, vllm)
     found = []
     if plan.kv_tokens < vllm.max_model_len:
-        each = plan.kv / max(1, plan.kv_tokens)  # GiB a token, rounded to blocks
-        needed = int(-(-vllm.max_model_len * each // 1)) or vllm.cpu_kv_cache_gib + 1
+        needed = ceil((vllm.max_model_len + CPU_BLOCK_TOKENS) * plan.kv_bytes_per_token / GIB)
         found.append(
             Problem(
                 "vllm.cpu_kv_cache_gib",
@@ -81,7 +81,7 @@ def _on_cpu(draft: Draft, replicas: tuple[Replica, ...]) -> tuple[Fit | None, li
             Problem(
                 "vllm.memory_gib",
                 f"{model.repo} needs {plan.needed:.1f} GiB\n{cpu_table(plan)}",
-                draft.set_line("vllm.memory_gib", float(-(-plan.needed // 1))),
+                draft.set_line("vllm.memory_gib", float(ceil(plan.needed))),
                 str(plan.limit),
             )
         )

@@ -276,6 +276,7 @@ class CpuPlan:
     kv: float
     processes: float
     kv_tokens: int
+    kv_bytes_per_token: float
     max_model_len: int
     limit: float | None
     """The container's memory limit, GiB."""
@@ -294,12 +295,14 @@ def plan_cpu(model: InlineModel, vllm: VllmSettings) -> CpuPlan:
     shape = model.architecture
     if shape is None:
         raise ValueError(f"{model.repo} has no dimensions")
-    tokens = vllm.cpu_kv_cache_gib * GIB / shape.kv_bytes_per_token(kv_bytes(vllm), shape.layers, 1)
+    each = shape.kv_bytes_per_token(kv_bytes(vllm), shape.layers, 1)
+    tokens = vllm.cpu_kv_cache_gib * GIB / each
     return CpuPlan(
         weights=weights_gib(model, vllm),
         kv=float(vllm.cpu_kv_cache_gib),
         processes=CPU_PROCESS_GIB,
         kv_tokens=floor(tokens / CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS,
+        kv_bytes_per_token=each,
         max_model_len=vllm.max_model_len,
         limit=vllm.memory_gib,
     )

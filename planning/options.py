@@ -17,6 +17,7 @@ from planning.vllm_settings import VllmSettings
 CONTEXT_STEP = 1024  # a shorter context is rounded down to this
 LEAST_CONTEXT = 2048  # with less, no question about a document has room
 MOST_MODELS = 3
+MOST_UTILIZATION = 0.95  # more leaves nothing for what a driver or a desktop takes now and then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +61,10 @@ def options(situation: Situation) -> list[Option]:
 
 
 def _utilization(now: Situation) -> Iterator[Option]:
-    """As much as is free, where too much or too little is asked for."""
+    """As much as is free and wise, where too much or too little is asked for."""
     plan = plan_memory(now.model, now.vllm, now.card, now.version)
     card = plan.cards[0]
-    most = min(0.98, floor((card.total - card.outside) / card.total * 100) / 100)
+    most = min(MOST_UTILIZATION, floor((card.total - card.outside) / card.total * 100) / 100)
     if most <= 0.05 or most == now.vllm.gpu_memory_utilization:
         return
     option = now.option(f"use {most:.2f} of each card", gpu_memory_utilization=most)

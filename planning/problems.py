@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -60,7 +61,11 @@ def problems_of_settings(
             path = path[:-1] if path[-1] == "[key]" else path
             found.append(Problem(".".join(path), reason, rm_line(path, stack), _shown(raw, path)))
         else:
-            found.append(Problem(key, reason, set_line(model, path, stack), _shown(raw, path)))
+            mend = set_line(model, path, stack)
+            if isinstance(_value_at(raw, path), str) and not isinstance(_example_at(model, path), str):
+                # Pulumi keeps a value's type when it sets it anew: over "5" it writes "6".
+                mend = f"{remove} && {mend}" if mend != remove else mend
+            found.append(Problem(key, reason, mend, _shown(raw, path)))
     return _without_repeats(found)
 
 
@@ -105,11 +110,22 @@ def _is_union_branch(part: str) -> bool:
     )
 
 
+def sounds_secret(name: str) -> bool:
+    """Whether a key's name says that its value must not be shown."""
+    return re.search(r"key|token|secret|passw", name, re.IGNORECASE) is not None
+
+
 def _path_flag(path: list[str]) -> str:
     if len(path) == 1:
         return f" {path[0]}"
-    joined = path[0] + "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in path[1:])
-    return f" --path {shlex.quote(joined)}"
+    return f" --path {shlex.quote(path[0] + ''.join(map(_step, path[1:])))}"
+
+
+def _step(part: str) -> str:
+    """One step of a path in Pulumi's notation."""
+    if part.isdigit():
+        return f"[{part}]"
+    return f".{part}" if re.fullmatch(r"[\w-]+", part) else f"[{json.dumps(part)}]"
 
 
 def rm_line(path: list[str], stack: str) -> str:
@@ -197,6 +213,17 @@ def _example_at(model: type[BaseModel], path: list[str]) -> Any:
 
 
 def _shown(raw: Mapping[str, Any], path: list[str]) -> str | None:
+    if sounds_secret(path[-1]):
+        return None  # a secret under a misspelt or wrong key
+    value = _value_at(raw, path)
+    if value is None:
+        return None
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _value_at(raw: Mapping[str, Any], path: list[str]) -> Any:
+    """What the file says at ``path``; None where it says nothing."""
     value: Any = raw
     for part in path:
         if isinstance(value, Mapping) and part in value:
@@ -205,5 +232,4 @@ def _shown(raw: Mapping[str, Any], path: list[str]) -> str | None:
             value = value[int(part)]
         else:
             return None
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return value

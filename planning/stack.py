@@ -61,6 +61,16 @@ class StackPlan:
         return self.settings.model_cache.local_path or (named if named.startswith("/") else None)
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and still worth a word at every preview."""
+        found = [f"waived {name}: {reason}" for name, reason in sorted(self.settings.waivers.items())]
+        if self.fit.memory and self.fit.memory.tight:
+            found.append("the model fits its cards only just: within half a GiB, which is the memory planner's doubt")
+        if not (self.fit.memory or self.fit.cpu):
+            found.append(f"{self.model.repo} has no dimensions, so that nobody has planned its memory")
+        return tuple(found)
+
+    @property
     def model_directory(self) -> str:
         """Where the model lies in the weights volume, relative to its root."""
         return f"{self.model.repo.replace('/', '--')}/{self.model.revision}"

@@ -82,7 +82,7 @@ def options_text(found: Sequence[Option]) -> str:
     for option in found:
         lines.append(
             f"  - {option.what}: {option.plan.kv_tokens:,} tokens of KV cache, "
-            f"{option.plan.full_requests:.1f} full requests"
+            f"{option.plan.full_requests:.1f} full requests{', but only just' if option.plan.tight else ''}"
         )
         lines += [f"      {line}" for line in option.lines]
     return "\n".join(lines)

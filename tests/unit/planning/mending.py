@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import json
 import re
 import shlex
 from typing import Any
@@ -64,9 +65,8 @@ def _typed(text: str, kind: str, *, inside: bool) -> Any:
 
 
 def _parts(path: str) -> list[str | int]:
-    return [
-        int(index) if index else name for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path) if name or index
-    ]
+    steps = re.findall(r'\["([^"]+)"\]|\[(\d+)\]|([^.\[\]]+)', path)
+    return [int(index) if index else quoted or name for quoted, index, name in steps]
 
 
 def _put(target: Any, where: list[Any], value: Any) -> None:
@@ -78,6 +78,8 @@ def _put(target: Any, where: list[Any], value: Any) -> None:
         elif not isinstance(target.get(part), dict | list):
             target[part] = fresh
         target = target[part]
+    if isinstance(target, dict) and isinstance(target.get(where[-1]), str) and len(where) > 1:
+        value = json.dumps(value) if isinstance(value, bool) else str(value)  # Pulumi keeps the type that is there
     if isinstance(where[-1], int) and where[-1] == len(target):
         target.append(value)
     else:

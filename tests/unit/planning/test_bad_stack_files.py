@@ -125,6 +125,7 @@ ON_CPU = [
     ("gateway.max_body_mib", {"gateway": {"max_body_mib": -50}}, "greater"),
     ("gateway.timeout_s", {"gateway": {"timeout_s": 1}}, "greater"),
     ("gateway.clients.Al", {"gateway": {"clients": {"Al": {}}}}, "pattern"),
+    ("gateway.clients.a.b", {"gateway": {"clients": {"a.b": {}}}}, "pattern"),
     ("gateway.clients.al.requests_per_minute",
      {"gateway": {"clients": {"al": {"requests_per_minute": 0}}}}, "greater"),
     ("api_keys.bob", {"gateway": {"clients": {"bob": {}}}}, "no key"),
@@ -221,6 +222,13 @@ def test_a_bad_key_is_refused_and_replaced_by_a_random_one(key: str) -> None:
     assert [problem.key for problem in found] == ["api_keys.al"]
     assert key not in str(found[0])
     plan_stack("s", *apply(found[0].mend, CPU, {"api_keys": {"al": key}}))
+
+
+@pytest.mark.parametrize("file", [{"api_key": KEY}, vllm(hf_token=KEY), vllm(extra_flags={"api-key": KEY})])
+def test_a_secret_under_a_wrong_key_is_not_repeated(file: dict[str, Any]) -> None:
+    found = faults(merged(CPU, file), {})
+    assert len(found) == 1
+    assert KEY not in str(found[0])
 
 
 def test_a_bad_token_is_refused_and_asked_for() -> None:
