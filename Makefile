@@ -6,7 +6,7 @@ S ?= dev
 # Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
 export PULUMI_ERROR_OUTPUT_STRING := 1
 
-.PHONY: help up ask down clean lab lab-down venv check test bench-dev lock
+.PHONY: help up ask down clean lab lab-down plan venv check test bench-dev lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ up: ## add what is missing on this machine, bring up stack dev, ask it one quest
 ask: ## ask the running stack: make ask DOC=samples/warehouse-lease.pdf Q="How much is the rent per month?"
 	@test -n "$(DOC)" -a -n "$(Q)" || { echo 'usage: make ask DOC=file.pdf Q="question" [S=dev]' >&2; exit 2; }
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.ask --stack $(S) "$(DOC)" "$(Q)"
+
+plan: ## what a stack needs on its cards, before anything runs: make plan S=rtx5090
+	@$(PYTHON) -m quickstart venv && $(VENV)/python -m planning $(S)
 
 down: ## destroy stack dev; the weights stay
 	@$(PYTHON) -m quickstart down
