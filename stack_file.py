@@ -18,7 +18,10 @@ DEFAULT_CLIENT = "default"
 
 
 def load_plan() -> StackPlan:
-    """Plan the current stack. Raises RunError with every fault of its file, before any resource is registered."""
+    """Plan the current stack and show its warnings.
+
+    Raises RunError with every fault of its file, before any resource is registered.
+    """
     prefix = f"{NAMESPACE}:"
     raw = {key.removeprefix(prefix): _parsed(value) for key, value in CONFIG.get().items() if key.startswith(prefix)}
     # Pulumi.yaml declares every key with an empty default, so that the engine does not stop at the first missing one.
@@ -26,9 +29,12 @@ def load_plan() -> StackPlan:
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     unencrypted = [key for key in secrets if not is_config_secret(f"{prefix}{key}")]
     try:
-        return plan_stack(pulumi.get_stack(), given, secrets, unencrypted)
+        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted)
     except BadStackFile as faults:
         raise pulumi.RunError(str(faults)) from None
+    for warning in plan.warnings:
+        pulumi.log.warn(warning)
+    return plan
 
 
 def hub_endpoint(plan: StackPlan) -> str | None:

@@ -71,6 +71,11 @@ def test_vllm_and_the_app_are_on_the_internal_network_alone(made: Made) -> None:
             ]
 
 
+def downloads(made: Made) -> bool:
+    """Whether the stack's weights come from a hub; the others lie on the host already."""
+    return (CONTAINER, "models-fetch") in made
+
+
 def test_the_downloader_is_the_only_container_with_a_way_out_beside_the_gateway(made: Made) -> None:
     internal = plain(made["docker:index/network:Network", "private-network"])
     assert internal["internal"] is True
@@ -79,7 +84,7 @@ def test_the_downloader_is_the_only_container_with_a_way_out_beside_the_gateway(
         for name, inputs in containers(made).items()
         if any(network["name"] != internal["name"] for network in inputs.get("networksAdvanced", []))
     }
-    assert outward == {"models-fetch", "gateway-container"}
+    assert outward == ({"models-fetch", "gateway-container"} if downloads(made) else {"gateway-container"})
 
 
 def test_no_key_stands_in_an_environment_a_command_line_or_a_label(made: Made) -> None:
@@ -126,7 +131,7 @@ def test_names_and_labels_on_the_host_start_with_the_stack(made: Made) -> None:
 
 def test_the_weights_outlive_destroy_and_nothing_else_does(made: Made) -> None:
     kept = {name for (kind, name), request in made.items() if kind.startswith("docker:") and request.retainOnDelete}
-    assert kept == {"models-volume"}
+    assert kept == ({"models-volume"} if downloads(made) else set())
 
 
 def test_what_holds_a_card_a_port_or_a_name_goes_before_its_successor_comes(made: Made) -> None:
@@ -145,7 +150,7 @@ def test_vllm_waits_until_the_weights_are_verified_and_its_image_does_not(made: 
     def waits_for(kind: str, name: str) -> str:
         return " ".join(made[kind, name].dependencies)
 
-    assert "models-verified" in waits_for(CONTAINER, "llm-0-container")
+    assert ("models-verified" in waits_for(CONTAINER, "llm-0-container")) is downloads(made)
     assert "models-verified" not in waits_for("docker:index/remoteImage:RemoteImage", "llm-image")
 
 
