@@ -15,6 +15,7 @@ from checks.containers import finished, healthy
 from checks.outcome import CheckFailed
 
 Question = Callable[[dict[str, Any]], dict[str, Any]]
+QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "inference", "documents")
 
 
 def _load(name: str) -> Question:
@@ -35,12 +36,20 @@ def _load(name: str) -> Question:
         from checks.ports import ports
 
         return ports
+    if name == "host":
+        from checks.host import host
+
+        return host
+    if name == "gpu":
+        from checks.gpu import gpu
+
+        return gpu
     return {"healthy": healthy, "finished": finished}[name]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    parser.add_argument("question", choices=["healthy", "finished", "ports", "isolation", "inference", "documents"])
+    parser.add_argument("question", choices=QUESTIONS)
     question = parser.parse_args().question
     facts = json.load(sys.stdin)
     try:

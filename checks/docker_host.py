@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import subprocess
 from typing import Any
 
+from checks.commands import HostAddress, commands_on
 from checks.outcome import CheckFailed
 
 COMMAND_TIMEOUT_S = 60
 LOG_LINES = 20
+COMMAND_NOT_FOUND = 127
+NO_DOCKER = re.compile(r"docker: (command )?not found|command not found: docker")  # in the words of all shells
 
 
 class DockerHost:
-    """One daemon; ``address`` as in DOCKER_HOST, empty for the environment's own."""
+    """One daemon, asked by its own host's docker command line."""
 
-    def __init__(self, address: str | None = None):
-        self._environment = {**os.environ, **({"DOCKER_HOST": address} if address else {})}
+    def __init__(self, address: HostAddress = None):
+        self._commands = commands_on(address)
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         try:
-            return subprocess.run(
-                ["docker", *arguments],
-                env=self._environment,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=COMMAND_TIMEOUT_S,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise CheckFailed(
-                expected="the docker command line",
-                got="no `docker` on PATH",
-                do="install it (Debian: apt-get install docker.io; elsewhere Docker's own docker-ce-cli)",
-            ) from None
+            done = self._commands.run(["docker", *arguments], timeout_s=COMMAND_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             raise CheckFailed(
                 expected=f"an answer from the Docker daemon within {COMMAND_TIMEOUT_S} s",
                 got=f"none to `docker {' '.join(arguments[:2])}`",
                 do="look whether the daemon lives: docker info",
             ) from None
+        if done.returncode == COMMAND_NOT_FOUND and NO_DOCKER.search(done.stderr):
+            raise CheckFailed(
+                expected="the docker command line",
+                got="no `docker` on PATH",
+                do="install it (Debian: apt-get install docker.io; elsewhere Docker's own docker-ce-cli)",
+            )
+        return done
 
     def _answer(self, *arguments: str) -> str:
         done = self._run(*arguments)

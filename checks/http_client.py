@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
 from checks.docker_host import DockerHost
 from checks.outcome import CheckFailed
+from checks.tunnel import Tunnel
+from planning.ssh import SshHost
 
 TIMEOUT_S = 300.0
 
@@ -19,11 +22,16 @@ class Asker:
         self._host = DockerHost(facts.get("docker_host"))
         self._blame: str = facts["blame"]
         self.base_url = base_url
+        # The gateway listens on the host's own loopback, which is elsewhere when the host is.
+        remote = SshHost.from_facts(facts.get("docker_host"))
+        there = urlsplit(base_url)
+        self._tunnel = Tunnel(remote, there.hostname or "127.0.0.1", there.port or 80) if remote else None
         self._client = httpx.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {facts['api_key']}"},
             timeout=httpx.Timeout(TIMEOUT_S, connect=10),
             trust_env=False,  # a proxy of the environment must not see the key
+            transport=httpx.HTTPTransport(uds=self._tunnel.socket) if self._tunnel else None,
         )
 
     def request(self, method: str, path: str, expected_status: int = 200, **arguments: Any) -> httpx.Response:
@@ -31,7 +39,9 @@ class Asker:
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
-            raise self.failure(f"an answer from {self.base_url}{path}", f"{type(error).__name__}: {error}") from None
+            told = f"; ssh says: {self._tunnel.said()}" if self._tunnel and self._tunnel.said() else ""
+            got = f"{type(error).__name__}: {error}{told}"
+            raise self.failure(f"an answer from {self.base_url}{path}", got) from None
         if answer.status_code != expected_status:
             got = f"{answer.status_code}: {answer.text[:400]}"
             raise self.failure(f"status {expected_status} from {method} {self.base_url}{path}", got)

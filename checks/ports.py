@@ -6,21 +6,26 @@ import errno
 import socket
 from typing import Any
 
-from checks.docker_host import DockerHost
+from checks.commands import commands_on
+from checks.docker_host import COMMAND_TIMEOUT_S, DockerHost
+from checks.listening import TABLES, listening, taken
 from checks.outcome import CheckFailed
+from planning.ssh import SshHost
 
 
 def ports(facts: dict[str, Any]) -> dict[str, Any]:
-    """Ports that nobody listens on, or that the stack's own gateway holds. Only this machine's can be looked at."""
-    if str(facts.get("docker_host") or "").startswith("ssh://"):
-        return {"check": "ports", "ok": True, "seen": ["a remote host: Docker itself refuses a port that is taken"]}
+    """Ports that nobody listens on, or that the stack's own gateway holds."""
     bind, wanted = facts["bind"], set(facts["ports"])
     held = DockerHost(facts.get("docker_host")).published_ports(facts["gateway_container"])
-    taken = sorted(port for port in wanted - held if not _is_free(bind, port))
-    if taken:
+    if SshHost.from_facts(facts.get("docker_host")):
+        tables = commands_on(facts["docker_host"]).run(["cat", *TABLES], timeout_s=COMMAND_TIMEOUT_S).stdout
+        gone = taken(bind, wanted - held, listening(tables))
+    else:
+        gone = sorted(port for port in wanted - held if not _is_free(bind, port))
+    if gone:
         raise CheckFailed(
             expected=f"ports {', '.join(map(str, sorted(wanted)))} on {bind} to be free",
-            got=f"{', '.join(map(str, taken))} taken by another program (ss -ltnp says which)",
+            got=f"{', '.join(map(str, gone))} taken by another program (ss -ltnp says which)",
             do="stop it, or choose another: pulumi config set --path gateway.api_port (or gateway.app_port) PORT",
         )
     return {"check": "ports", "ok": True, "seen": [f"{bind}:{port} can be had" for port in sorted(wanted)]}

@@ -76,8 +76,13 @@ def test_a_stack_that_is_cut_off_passes_and_names_its_level(host: FakeHost) -> N
 
 @pytest.mark.parametrize(
     ("version", "level"),
-    [((28, 0, 0), "isolated"), ((27, 5, 1), "internal; the host's"), ((25, 0, 5), "internal; the host's"), ((20, 10, 24), "CVE-2024-29018")],
-)  # fmt: skip
+    [
+        ((28, 0, 0), "isolated"),
+        ((27, 5, 1), "internal; the host's"),
+        ((25, 0, 5), "internal; the host's"),
+        ((20, 10, 24), "CVE-2024-29018"),
+    ],
+)
 def test_an_old_engine_is_said_to_isolate_less(host: FakeHost, version: tuple[int, ...], level: str) -> None:
     host.version = version
     assert level in module.isolation(FACTS)["level"]
