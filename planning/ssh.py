@@ -122,6 +122,7 @@ class SshHost:
         the pipe, so that nothing is left behind however we end.
         """
         own = {**self._options(), "ControlMaster": "no", "ControlPath": "none", "ExitOnForwardFailure": "yes"}
+        own["LogLevel"] = "INFO"  # where a refused forward is told
         return ["ssh", *self._flags(own), "-T", "-L", f"{socket}:{address}:{port}", *self._target(), "cat"]
 
     def user_command(self, ports: Sequence[int], address: str = "127.0.0.1") -> str:
