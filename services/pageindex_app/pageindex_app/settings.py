@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     )
     context_tokens: int = Field(8192, ge=1024, description="The model's context window (max_model_len).")
     answer_context_tokens: int | None = Field(
-        None, ge=128, description="Document text shown to the model per question; default: a sixteenth of the window."
+        None, ge=128, description="Document text shown to the model per question; default: 1/32 of the window."
     )
     answer_max_tokens: int = Field(256, ge=16, description="Longest answer, tokens.")
     data_dir: Path = Field(Path("/data"), description="Documents and their indexes.")
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     @property
     def context_chars(self) -> int:
         """Characters of document text in an answer's prompt: short, because small models lose the thread."""
-        tokens = self.answer_context_tokens or min(max(self.context_tokens // 16, 256), 6000)
+        tokens = self.answer_context_tokens or min(max(self.context_tokens // 32, 256), 6000)
         room = self.context_tokens - self.answer_max_tokens - 256  # the rest is instructions and question
         return max(min(tokens, room), 128) * CHARS_PER_TOKEN
 

@@ -33,7 +33,7 @@ def test_a_wrong_value_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, n
 
 
 def test_a_larger_window_lets_the_model_read_more() -> None:
-    room = [Settings(context_tokens=tokens).context_chars for tokens in (2048, 8192, 32768, 131072)]
+    room = [Settings(context_tokens=tokens).context_chars for tokens in (2048, 16384, 65536, 131072)]
     assert room == sorted(room)
     assert len(set(room)) == 4
     assert room[0] < 2048  # characters: far less than the window of the smallest model
