@@ -1,4 +1,4 @@
-"""python3 -m lab up|down|status|clean|env: the simulated GPU host as a whole."""
+"""python3 -m lab up|down|status|clean|env|host: a Docker host with all that it needs, and a simulated GPU host."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ USAGE = """\
 usage: python3 -m lab COMMAND
 
   up      make and start what is missing: Docker engine, registry, images, model hub
-  down    stop them; images, volumes and the model stay
+  down    stop them, the GPU host too; images, volumes and the model stay
   status  say what runs
   clean   stop them and remove all that they ever made
   env     print what a shell should export to use them (prints nothing when nothing of the lab is in use)
+  host PROFILE [foreign=CARD:MIB] [hot=CARD:CELSIUS] [missing=CARD]
+          start the simulated GPU host, or give it other cards; PROFILE is one of rtx5090x2, single24,
+          single24-old-driver, single24-new-driver, gb10, none
 """
 
 
@@ -28,7 +31,7 @@ def stand_in_names() -> list[str]:
     from lab import recipes
 
     found = re.findall(r"^\s*image:\s*(\S+)", IMAGES_FILE.read_text(encoding="utf-8"), re.MULTILINE)
-    return [name for name in found if recipes.known(name)]
+    return [name for name in found if recipes.known(name) and not recipes.for_gpu(name)]
 
 
 def up() -> None:
@@ -52,16 +55,18 @@ def up() -> None:
 
 
 def down() -> None:
-    from lab import hub, registry
+    from lab import host, hub, registry
 
+    host.down()
     hub.down()
     registry.down()
     engine.down()
 
 
 def clean() -> None:
-    from lab import hub, images, registry
+    from lab import host, hub, images, registry
 
+    host.clean()
     chosen = os.environ.get("DOCKER_HOST") or f"unix://{engine.DEFAULT_SOCKET}"
     hub.clean()
     registry.clean()
@@ -71,11 +76,12 @@ def clean() -> None:
 
 
 def status() -> None:
-    from lab import hub, registry
+    from lab import host, hub, registry
 
     print(f"engine    {engine.status()}")
     print(f"registry  {registry.status()}")
     print(f"hub       {hub.status()}")
+    print(f"GPU host  {host.status()}")
 
 
 def env() -> None:
@@ -95,6 +101,10 @@ COMMANDS: dict[str, Callable[[], None]] = {"up": up, "down": down, "status": sta
 
 
 def main(arguments: list[str]) -> int:
+    if len(arguments) > 1 and arguments[0] == "host":
+        from lab import host
+
+        return main_guard(lambda: host.main(arguments[1:]))
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(USAGE, end="", file=sys.stderr)
         return 2

@@ -178,6 +178,10 @@ def ensure_root(current: Step) -> None:
 
 def _remove_other_roots() -> None:
     """Those that earlier recipes made. Nothing is started from them any more."""
+    from lab import host
+
+    if host.runs():  # perhaps from one of them
+        return
     for directory in paths.STATE.glob("root-*"):
         if directory != root():
             shutil.rmtree(directory, ignore_errors=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lab import debian, paths, recipes, registry
 from lab.recipes import LABEL, Recipe
-from quickstart.console import Step, run, step
+from quickstart.console import Step, StepFailed, run, step
 
 FIRST_WORD_BUDGET_S = 20.0  # a registry that says nothing for so long is taken as out of reach
 SILENCE_BUDGET_S = 300.0  # a layer of several GB unpacks without a word
@@ -25,7 +25,7 @@ _refused: set[str] = set()  # asked once in this run; a refusal is final
 
 def ensure(names: Iterable[str], docker_host: str) -> None:
     """Make every image of ``names`` present in the engine at ``docker_host``."""
-    missing = [name for name in dict.fromkeys(names) if not _is_current(name, docker_host)]
+    missing = [name for name in dict.fromkeys(names) if not is_current(name, docker_host)]
     if not missing:
         return
     # Two at a time: one is mostly downloading while the other is mostly unpacking.
@@ -36,7 +36,7 @@ def ensure(names: Iterable[str], docker_host: str) -> None:
 
 def _ensure_one(name: str, docker_host: str) -> None:
     with _alone(name):
-        if _is_current(name, docker_host) or _pulled(name, docker_host):
+        if is_current(name, docker_host) or (not recipes.for_gpu(name) and _pulled(name, docker_host)):
             return
         recipe = recipes.find(name)
         if recipe.base:
@@ -71,7 +71,7 @@ def _inspect(name: str, template: str, docker_host: str) -> str | None:
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
-def _is_current(name: str, docker_host: str) -> bool:
+def is_current(name: str, docker_host: str) -> bool:
     """Present, and if it is a stand-in, made by the recipe as it is now."""
     made_by = _inspect(name, f'{{{{index .Config.Labels "{LABEL}"}}}}', docker_host)
     if made_by is None:
@@ -89,7 +89,7 @@ def _pulled(name: str, docker_host: str) -> bool:
         return False
     with step(f"Pull the image {name}") as current:
         refusal = _pull(name, docker_host, current)
-        if refusal is None and not _is_current(name, docker_host):
+        if refusal is None and not is_current(name, docker_host):
             refusal = "the lab's registry has an outdated stand-in"
         current.result(f"{size_mib(name, docker_host)} MiB" if refusal is None else f"not possible: {refusal[:160]}")
     if refusal is not None:
@@ -171,6 +171,22 @@ def _send_through_registry(name: str, docker_host: str, current: Step) -> None:
     run([*docker, "push", pushed], current, log=log)
     run([*docker, "image", "rm", pushed, name], current, log=log)
     run([*docker, "pull", name], current, log=log)
+
+
+def copy(names: Iterable[str], source: str, target: str) -> None:
+    """Into another engine, layer by layer, without a registry between them."""
+    wanted = [name for name in names if not is_current(name, target)]
+    if not wanted:
+        return
+    with step(f"Copy {', '.join(wanted)}") as current:
+        current.say(f"{sum(size_mib(name, source) for name in wanted)} MiB from one engine into the other")
+        with subprocess.Popen([*_docker(source), "save", *wanted], stdout=subprocess.PIPE) as saving:
+            loading = [*_docker(target), "load", "--quiet"]
+            loaded = subprocess.run(loading, stdin=saving.stdout, capture_output=True, text=True, check=False)
+            if saving.stdout is not None:
+                saving.stdout.close()  # or a failed load would leave the other one waiting for it
+        if loaded.returncode != 0 or saving.returncode != 0:
+            raise StepFailed(f"copying images from {source} to {target} failed: {loaded.stderr.strip()[-300:]}")
 
 
 def clean(docker_host: str) -> None:

@@ -15,6 +15,8 @@ IMAGES = Path(__file__).with_name("images")
 LABEL = "pageindex-stack.lab.recipe"  # tells a stand-in from the real image, and an outdated one from a current one
 PYTHON_NAME = "python:3.11-slim-bookworm"
 VLLM_VERSION = "0.32.0"  # the release that images/vllm/requirements.txt is locked for
+CPU_VLLM = f"vllm/vllm-openai-cpu:v{VLLM_VERSION}-x86_64"
+GPU_IMAGES = (f"vllm/vllm-openai:v{VLLM_VERSION}", "nvcr.io/nvidia/vllm:26.10-py3")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Recipe:
     packages: tuple[str, ...] = ()
     base: str = ""
     through_registry: bool = False  # pushed and pulled again: small ones only, 2 cores compress 30 MiB/s
+    for_gpu: bool = False  # for the simulated GPU host alone: never pulled, for the real one runs only on a real card
 
     @property
     def path(self) -> Path:
@@ -82,6 +85,22 @@ RECIPES = (
         base=PYTHON_NAME,
         disk_mib=7600,
     ),
+    Recipe(
+        directory="vllm-gpu",
+        repository="vllm/vllm-openai",
+        tag_pattern=rf"v{re.escape(VLLM_VERSION)}",
+        base=CPU_VLLM,
+        disk_mib=100,
+        for_gpu=True,
+    ),
+    Recipe(
+        directory="vllm-nvidia",
+        repository="nvcr.io/nvidia/vllm",
+        tag_pattern=r"26\.10-py3",
+        base=GPU_IMAGES[0],
+        disk_mib=100,
+        for_gpu=True,
+    ),
 )
 
 
@@ -94,6 +113,12 @@ def _match(name: str) -> Recipe | None:
     repository, _, tag = name.removeprefix("docker.io/").removeprefix("library/").partition(":")
     fitting = (one for one in RECIPES if one.repository == repository and re.fullmatch(one.tag_pattern, tag))
     return next(fitting, None)
+
+
+def for_gpu(name: str) -> bool:
+    """Whether it is one that only the simulated GPU host has."""
+    recipe = _match(name)
+    return recipe is not None and recipe.for_gpu
 
 
 def find(name: str) -> Recipe:
