@@ -9,16 +9,13 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from checks.outcome import CheckFailed
-from planning.ssh import SshHost, fingerprint
-
-HostAddress = str | Mapping[str, Any] | None
-"""As in DOCKER_HOST, empty for the environment's own; for ssh an object as `planning.ssh.SshHost.facts` makes it."""
+from planning.ssh import HostAddress, SshHost, fingerprint
 
 SSH_FAILED = 255  # ssh's own exit code; everything else is the remote command's
 PAUSES_S = (0.5, 1.0, 2.0, 4.0)  # before the second, third, ... attempt

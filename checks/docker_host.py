@@ -7,8 +7,9 @@ import re
 import subprocess
 from typing import Any
 
-from checks.commands import HostAddress, commands_on
+from checks.commands import commands_on
 from checks.outcome import CheckFailed
+from planning.ssh import HostAddress
 
 COMMAND_TIMEOUT_S = 60
 LOG_LINES = 20

@@ -27,6 +27,9 @@ CONNECT_TIMEOUT_S = 15
 ALIVE_INTERVAL_S, ALIVE_COUNT = 15, 4  # a connection without an answer for a minute is lost
 DEFAULT_PARALLEL = 4
 
+HostAddress = str | Mapping[str, Any] | None
+"""As in DOCKER_HOST, empty for the environment's own; for ssh an object as ``SshHost.facts`` makes it."""
+
 
 class BadHostKey(ValueError):
     """Not the public part of a host key."""
@@ -79,7 +82,7 @@ class SshHost:
         )
 
     @classmethod
-    def from_facts(cls, facts: str | Mapping[str, Any] | None) -> SshHost | None:
+    def from_facts(cls, facts: HostAddress) -> SshHost | None:
         """The inverse of ``facts``; a plain address has no pinned key and relies on the user's known hosts."""
         if isinstance(facts, Mapping):
             return cls(**facts)
@@ -195,10 +198,16 @@ def is_ssh(address: str | None) -> bool:
     return bool(address) and str(address).startswith("ssh://")
 
 
-def host_facts(host: HostSettings) -> str | dict[str, Any] | None:
+def host_facts(host: HostSettings) -> HostAddress:
     """What the checks need to reach the daemon: an address as in DOCKER_HOST, or for ssh everything that pins it."""
     reached = SshHost.of(host)
     return reached.facts() if reached else host.docker
+
+
+def provider_options(host: HostSettings) -> list[str] | None:
+    """``ssh_opts`` of the docker provider; None for a daemon that is reached without ssh."""
+    reached = SshHost.of(host)
+    return reached.provider_options() if reached else None
 
 
 def problems_of_host(stack: str, host: HostSettings) -> Iterator[Problem]:
