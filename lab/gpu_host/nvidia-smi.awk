@@ -23,7 +23,7 @@ $1 == "process" && ($2 in by_uuid) { add_process(by_uuid[$2], $3, $4, $5) }
 $1 == "compute" {
     count = split($4, of_vllm, ",")
     for (i = 1; i <= count; i++)
-        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, "VLLM::Worker", int($3 * capacity[of_vllm[i]]))
+        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, "VLLM::Worker", int($3 * (capacity[of_vllm[i]] - reserved[of_vllm[i]])))
 }
 function add_process(card, pid, what, mib) {
     process_card[processes] = card; process_pid[processes] = pid; process_name[processes] = what
@@ -207,7 +207,7 @@ function table(    i, card, memory, power) {
     lines = 0
     for (i = 0; i < processes; i++)
         if (chosen == "all" && is_shown(process_card[i])) {
-            print framed(sprintf("%4d   N/A  N/A %16d      C   %-38.38s %6dMiB", shown_as[process_card[i]], process_pid[i], process_name[i], process_mib[i]))
+            print framed(sprintf("%4d   N/A  N/A %16d      C   %-35.35s %6dMiB", shown_as[process_card[i]], process_pid[i], process_name[i], process_mib[i]))
             lines++
         }
     if (lines == 0) print framed(" No running processes found")

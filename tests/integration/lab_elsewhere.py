@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lab import engine, images, paths, registry
+from lab import engine, host, images, paths, registry
 from quickstart.console import StepFailed
 
 NGINX = "nginx:1.30.6"
@@ -144,6 +144,30 @@ def an_engine_that_cannot_start_says_why() -> None:
     assert not processes_with(str(paths.RUN) + "/docker.sock")
 
 
+def a_gpu_host_ends_completely_and_comes_back_as_it_was() -> None:
+    before = network_state()
+    there = host.ensure("rtx5090x2", names=[])
+    there.path("/srv/note").write_text("kept")
+    docker_there = f"docker --host {there.docker_host}"
+    shell(f"docker --host {FIRST_LAB} save {NGINX} | {docker_there} load")
+    marker = str(uuid.uuid4().int % 10**9 + 10**9)
+    shell(f"{docker_there} run --detach --gpus all {NGINX} sleep {marker}")
+    os.kill(there.pid, signal.SIGKILL)
+    until(lambda: not processes_with(marker), 10, "its containers are gone")
+    until(lambda: not processes_with(str(paths.RUN / "gpu-host")), 10, "sshd, dockerd and all else are gone")
+    assert str(paths.STATE) not in Path("/proc/mounts").read_text()
+    assert not host.runs()
+
+    again = host.ensure("single24", names=[])
+    assert again.host_key == there.host_key, "a machine that restarts keeps its host key"
+    assert again.path("/srv/note").read_text() == "kept"
+    assert shell(" ".join(again.ssh("nvidia-smi", "-L"))).startswith("GPU 0: NVIDIA GeForce RTX 4090")
+    host.clean()
+    assert network_state() == before, "no link and no firewall rule is left"
+    assert not host.state().exists()
+    assert not host.run_directory().exists()
+
+
 def network_state() -> str:
     """Interfaces and IPv4 rules, asked with the engine's own tools, which the first lab keeps."""
     tools = f"chroot {FIRST_ROOT}"
@@ -174,5 +198,6 @@ if __name__ == "__main__":
     try:
         globals()[scenario]()
     finally:
+        host.down()
         registry.down()
         engine.down()

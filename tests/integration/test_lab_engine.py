@@ -181,6 +181,7 @@ def elsewhere(scenario: str, cache: Path) -> None:
         "a_machine_without_a_docker_command_gets_one_and_loses_it_again",
         "an_engine_that_cannot_start_says_why",
         "clean_leaves_no_bridge_no_firewall_rule_and_no_file",
+        "a_gpu_host_ends_completely_and_comes_back_as_it_was",
     ],
 )
 def test_in_another_lab(host: str, scenario: str, tmp_path: Path) -> None:
