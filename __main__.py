@@ -4,10 +4,15 @@ import pulumi
 import pulumi_docker as docker
 
 from components import (
+    CardsArgs,
     Checks,
     ChecksArgs,
     Gateway,
     GatewayArgs,
+    GpuChecks,
+    GpuChecksArgs,
+    HostChecks,
+    HostChecksArgs,
     HostModel,
     IsolatedNetwork,
     IsolatedNetworkArgs,
@@ -18,15 +23,20 @@ from components import (
     SecretKey,
     VllmServer,
     VllmServerArgs,
+    all_results,
 )
 from planning.images import resolve_image
+from planning.ssh import host_facts, is_ssh, provider_options
 from planning.vllm_command import STABLE_ALIAS
 from stack_file import client_keys, hub_endpoint, load_plan
 
 plan = load_plan()
-settings, prefix, host = plan.settings, plan.prefix, plan.settings.host.docker
-daemon = docker.Provider("host", host=host)
-on_host = pulumi.ResourceOptions(providers=[daemon])
+settings, prefix, host = plan.settings, plan.prefix, host_facts(plan.settings.host)
+daemon = docker.Provider("host", host=settings.host.docker, ssh_opts=provider_options(settings.host))
+cards = CardsArgs.of(plan)
+# A local host without cards has nothing to ask for before it is tried.
+host_checks = [HostChecks("host-checks", HostChecksArgs.of(plan))] if cards or is_ssh(settings.host.docker) else []
+on_host = pulumi.ResourceOptions(providers=[daemon], depends_on=host_checks)
 
 vllm_key = SecretKey("vllm-key")
 keys = client_keys(plan)
@@ -113,11 +123,15 @@ checks = Checks(
         docker_host=host,
     ),
 )
+gpu_checks = [
+    GpuChecks("gpu-checks", GpuChecksArgs(prefix=prefix, cards=each, triggers=llm.ready, docker_host=host))
+    for each in ([cards] if cards else [])
+]
 
 pulumi.export("api_url", gateway.api_url)
 pulumi.export("app_url", gateway.app_url)
 pulumi.export("api_key", next(iter(keys.values())))
 pulumi.export("clients", list(keys))
 pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})
-pulumi.export("checks", checks.results)
+pulumi.export("checks", all_results(checks, *host_checks, *gpu_checks))
 pulumi.export("next_steps", plan.next_steps(gateway.api_url, gateway.app_url))

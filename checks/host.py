@@ -15,7 +15,6 @@ from checks.listening import taken
 from checks.outcome import Fault, SeveralFailed
 from planning.floors import DOCKER_REFUSED, DOCKER_WANTED
 
-ENGINE_WAIVER = "docker-engine"
 MIB_PER_GIB = 1024
 # Unpacked, by the start of the name; 28.6 GB was seen of vllm-openai 0.12, and its later ones and NVIDIA's are larger.
 IMAGE_GIB: Mapping[str, float] = {
@@ -90,12 +89,13 @@ def engine_faults(seen: HostFacts, waivers: Mapping[str, str]) -> Iterator[Fault
             else "on the host: systemctl start docker; without Docker: https://docs.docker.com/engine/install/",
         )
         return
-    if as_version(seen.engine) < DOCKER_REFUSED.version and ENGINE_WAIVER not in waivers:
+    waiver = DOCKER_REFUSED.waiver
+    if as_version(seen.engine) < DOCKER_REFUSED.version and waiver not in waivers:
         yield Fault(
             f"Docker Engine {DOCKER_REFUSED.text} or newer, better {DOCKER_WANTED.text}",
             f"{seen.engine}: {DOCKER_REFUSED.reason}",
-            "a newer one on the host; or, where the stack need not be private: "
-            f'pulumi config set --path waivers.{ENGINE_WAIVER} "REASON"',
+            "install a newer one on the host"
+            + (f', or say why not: pulumi config set --path waivers.{waiver} "REASON"' if waiver else ""),
         )
 
 

@@ -1,7 +1,9 @@
 """What runs on the host: one Pulumi component a file, each usable on its own from another program."""
 
-from components.checks import Checks, ChecksArgs
+from components.checks import Checks, ChecksArgs, all_results
 from components.gateway import Gateway, GatewayArgs
+from components.gpu_checks import CardsArgs, GpuChecks, GpuChecksArgs
+from components.host_checks import HostChecks, HostChecksArgs
 from components.isolated_network import IsolatedNetwork, IsolatedNetworkArgs
 from components.model_cache import HostModel, ModelCache, ModelCacheArgs
 from components.pageindex_app import PageIndexApp, PageIndexAppArgs
@@ -9,10 +11,15 @@ from components.secret_key import SecretKey
 from components.vllm_server import VllmServer, VllmServerArgs
 
 __all__ = [
+    "CardsArgs",
     "Checks",
     "ChecksArgs",
     "Gateway",
     "GatewayArgs",
+    "GpuChecks",
+    "GpuChecksArgs",
+    "HostChecks",
+    "HostChecksArgs",
     "HostModel",
     "IsolatedNetwork",
     "IsolatedNetworkArgs",
@@ -23,4 +30,5 @@ __all__ = [
     "SecretKey",
     "VllmServer",
     "VllmServerArgs",
+    "all_results",
 ]

@@ -10,6 +10,9 @@ from typing import Any
 import pulumi
 
 from components.command import ask
+from components.gpu_checks import GpuChecks
+from components.host_checks import HostChecks
+from planning.ssh import HostAddress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,7 @@ class ChecksArgs:
     gateway_container: str
     bind: str
     triggers: Sequence[pulumi.Input[Any]]
-    docker_host: str | None = None
+    docker_host: HostAddress = None
 
 
 class Checks(pulumi.ComponentResource):
@@ -77,3 +80,10 @@ class Checks(pulumi.ComponentResource):
 
 def _parsed(answers: Mapping[str, str]) -> dict[str, Any]:
     return {question: json.loads(text) for question, text in answers.items()}
+
+
+def all_results(*checks: Checks | HostChecks | GpuChecks) -> pulumi.Output[dict[str, Any]]:
+    """What all of them found, by the name that each has on the command line."""
+    return pulumi.Output.all(*(each.results for each in checks)).apply(
+        lambda found: {name: result for results in found for name, result in results.items()}
+    )

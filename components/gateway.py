@@ -13,6 +13,7 @@ from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from planning import gateway_config as nginx
 from planning.settings import GatewaySettings
+from planning.ssh import HostAddress
 
 STARTUP_S = 60
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
@@ -30,7 +31,7 @@ class GatewayArgs:
     app_upstream: str | None
     client_keys: Mapping[str, pulumi.Input[str]]
     upstream_key: pulumi.Input[str]
-    docker_host: str | None = None
+    docker_host: HostAddress = None
 
     def nginx_config(self) -> nginx.GatewayConfig:
         """What nginx is told, secrets aside."""

@@ -13,6 +13,7 @@ from components.command import ask
 from planning.hardware import Card
 from planning.placement import Replica
 from planning.ssh import HostAddress
+from planning.stack import StackPlan
 from planning.vllm_settings import VllmSettings
 
 MIB_PER_GIB = 1024
@@ -32,6 +33,22 @@ class CardsArgs:
     vllm_image: str
     kv_tokens: int | None
     """Planned for each replica; None where its memory could not be planned."""
+
+    @classmethod
+    def of(cls, plan: StackPlan) -> CardsArgs | None:
+        """The cards of a plan; None on the CPU."""
+        if plan.card is None:
+            return None
+        gpus, memory = plan.settings.host.gpus, plan.fit.memory
+        return cls(
+            card=plan.card,
+            count=gpus.count if gpus else 1,
+            shared=bool(gpus and gpus.reserved_gib),
+            replicas=plan.replicas,
+            vllm=plan.settings.vllm,
+            vllm_image=plan.vllm_image,
+            kv_tokens=memory.kv_tokens if memory else None,
+        )
 
     def facts(self, prefix: str) -> dict[str, Any]:
         """As `checks.host` and `checks.gpu` take them."""
@@ -66,9 +83,9 @@ class GpuChecksArgs:
 
 
 class GpuChecks(pulumi.ComponentResource):
-    """Each replica on exactly its cards, as planned. ``result`` has a table for readers and rows for programs."""
+    """Each replica on exactly its cards, as planned. ``results`` has a table for readers and rows for programs."""
 
-    result: pulumi.Output[dict[str, Any]]
+    results: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: GpuChecksArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:GpuChecks", name, None, opts)
@@ -79,5 +96,5 @@ class GpuChecks(pulumi.ComponentResource):
             triggers=args.triggers,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.result = asked.stdout.apply(json.loads)
-        self.register_outputs({"result": self.result})
+        self.results = asked.stdout.apply(lambda text: {"gpu": json.loads(text)})
+        self.register_outputs({"results": self.results})

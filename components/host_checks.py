@@ -11,7 +11,11 @@ import pulumi
 
 from components.command import ask
 from components.gpu_checks import CardsArgs
-from planning.ssh import HostAddress
+from planning.images import resolve_image
+from planning.memory import weights_gib
+from planning.ssh import HostAddress, host_facts
+from planning.stack import StackPlan
+from planning.vllm_settings import VllmSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +35,23 @@ class HostChecksArgs:
     waivers: Mapping[str, str] | None = None
     docker_host: HostAddress = None
 
+    @classmethod
+    def of(cls, plan: StackPlan) -> HostChecksArgs:
+        """What a planned stack brings."""
+        gateway = plan.settings.gateway
+        return cls(
+            prefix=plan.prefix,
+            images=[plan.vllm_image, resolve_image("python"), resolve_image("nginx")],
+            bind=gateway.bind,
+            ports=[gateway.api_port, gateway.app_port],
+            cards=CardsArgs.of(plan),
+            model_directory=plan.model_directory,
+            weights_bytes=_bytes_on_disk(plan),
+            local_weights=plan.local_path,
+            waivers={str(name): reason for name, reason in plan.settings.waivers.items()},
+            docker_host=host_facts(plan.settings.host),
+        )
+
     def facts(self) -> dict[str, Any]:
         """As `checks.host` takes them."""
         return {
@@ -49,10 +70,17 @@ class HostChecksArgs:
         }
 
 
+def _bytes_on_disk(plan: StackPlan) -> int | None:
+    """As the hub lists them, else computed from the model's dimensions; None where neither is known."""
+    if plan.model.bytes_on_disk or plan.model.architecture is None:
+        return plan.model.bytes_on_disk
+    return int(weights_gib(plan.model, VllmSettings()) * 2**30)  # whole, as it lies on disk
+
+
 class HostChecks(pulumi.ComponentResource):
     """Engine, cards, driver, disk, ports. What depends on it starts only on a host that passed."""
 
-    result: pulumi.Output[dict[str, Any]]
+    results: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: HostChecksArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:HostChecks", name, None, opts)
@@ -63,5 +91,5 @@ class HostChecks(pulumi.ComponentResource):
             triggers=[],  # changed facts are a changed input, and ask again
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.result = asked.stdout.apply(json.loads)
-        self.register_outputs({"result": self.result})
+        self.results = asked.stdout.apply(lambda text: {"host": json.loads(text)})
+        self.register_outputs({"results": self.results})

@@ -13,6 +13,7 @@ from components.command import ask
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
 from components.service_image import service_image, service_image_name
+from planning.ssh import HostAddress
 
 MODELS_PATH = "/models"
 
@@ -30,7 +31,7 @@ class ModelCacheArgs:
     timeout_s: int = 7200
     hf_token: pulumi.Input[str] | None = None
     verify_when: Sequence[str] = ()
-    docker_host: str | None = None
+    docker_host: HostAddress = None
 
 
 class ModelCache(pulumi.ComponentResource):

@@ -12,6 +12,7 @@ from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
 from planning.settings import PageIndexSettings
+from planning.ssh import HostAddress
 from planning.vllm_command import STABLE_ALIAS
 
 APP_PORT = 3000  # inside the network; the gateway publishes it
@@ -32,7 +33,7 @@ class PageIndexAppArgs:
     llm_base_url: str
     llm_api_key: pulumi.Input[str]
     context_tokens: int
-    docker_host: str | None = None
+    docker_host: HostAddress = None
 
 
 class PageIndexApp(pulumi.ComponentResource):

@@ -18,6 +18,7 @@ from components.container import FILES_PATH, fingerprint, hardened_container, he
 from components.service_image import SERVICES
 from planning.model import InlineModel
 from planning.placement import Replica
+from planning.ssh import HostAddress
 from planning.vllm_command import API_PORT, vllm_command, vllm_environment
 from planning.vllm_settings import VllmSettings
 
@@ -43,7 +44,7 @@ class VllmServerArgs:
     replicas: Sequence[Replica] = (Replica(index=0, cards=()),)
     wait_for: Sequence[pulumi.Resource] = ()
     """What must be there before a replica starts, such as verified weights; images are pulled meanwhile."""
-    docker_host: str | None = None
+    docker_host: HostAddress = None
 
     def command(self) -> list[str]:
         """What follows the image's entrypoint."""

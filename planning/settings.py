@@ -53,8 +53,9 @@ class HostSettings(Area):
     docker: str | None = Field(
         None,
         pattern=r"^(ssh://([\w.-]+@)?[\w.-]+(:\d{1,5})?|unix:///\S+)$",
-        description="ssh://user@host[:port] or unix:///path. Default: DOCKER_HOST, else the local daemon.",
-        examples=["ssh://gpu@10.0.0.5"],
+        description="ssh://user@host[:port], with host_key, or unix:///path. Default: DOCKER_HOST, else the local "
+        "daemon.",
+        examples=["unix:///var/run/docker.sock", "ssh://gpu@10.0.0.5"],
     )
     gpus: GpuSettings | None = Field(None, description="Its cards; needed on device cuda.")
     identity_file: str | None = Field(

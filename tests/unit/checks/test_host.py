@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,10 +114,13 @@ def test_a_daemon_that_refuses_the_user_is_told_apart_from_one_that_is_down(faul
     assert "engine/install" in do
 
 
-def test_an_old_engine_is_refused_with_the_reason_and_can_be_waived(ask: Any, faults: Any) -> None:
+def test_an_old_engine_is_refused_with_the_reason_and_can_be_waived(
+    ask: Any, faults: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     [(expected, got, _)] = faults(info={"ServerVersion": "24.0.9"})
     assert "25.0.5" in expected
     assert "private network has a way out" in got
+    monkeypatch.setattr(module, "DOCKER_REFUSED", replace(module.DOCKER_REFUSED, waiver="docker-engine"))
     result = ask({"waivers": {"docker-engine": "a test without secrets"}}, info={"ServerVersion": "24.0.9"})
     assert len(result["warnings"]) == 1
 
