@@ -21,6 +21,7 @@ FIELDS = (
     "index", "uuid", "name", "memory.total", "memory.free", "memory.used", "compute_cap", "driver_version",
     "temperature.gpu", "power.draw", "power.limit",
 )  # fmt: skip
+PROCESS = re.compile(r"GPU-[^,]+, \d+, ")
 CONTAINER_ID = re.compile(r"[0-9a-f]{64}")
 
 
@@ -135,7 +136,8 @@ def read_facts(text: str) -> HostFacts:
         toolkit=tuple(_lines(sections, "toolkit")),
         cards=cards,
         cards_error=cards_error,
-        processes=tuple(_process(line) for line in _lines(sections, "processes")),
+        # nvidia-smi says on standard output what is wrong with it, too.
+        processes=tuple(_process(line) for line in _lines(sections, "processes") if PROCESS.match(line)),
         memory_mib={
             name: int(kib.split()[0]) / 1024
             for name, kib in (line.split(":", 1) for line in _lines(sections, "memory"))

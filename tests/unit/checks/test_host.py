@@ -166,7 +166,7 @@ def test_a_host_without_a_driver_says_what_nvidia_smi_said(faults: Any) -> None:
 
 def test_a_driver_that_does_not_answer_is_no_host_without_cards(faults: Any) -> None:
     said = "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver.\n"
-    [(_, got, _)] = faults(cards=said, cards_ended=9)
+    [(_, got, _)] = faults(cards=said, cards_ended=9, processes=said.strip() + "\t\n")
     assert "couldn't communicate" in got
 
 
