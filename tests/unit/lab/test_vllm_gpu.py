@@ -36,7 +36,8 @@ def arguments(**given: Any) -> Namespace:
         "model": "model", "model_tag": None, "tensor_parallel_size": 1, "pipeline_parallel_size": 1,
         "data_parallel_size": 1, "gpu_memory_utilization": 0.92, "quantization": None, "kv_cache_dtype": "auto",
         "max_model_len": None, "max_num_batched_tokens": None, "enable_chunked_prefill": None,
-        "reasoning_parser": "", "enforce_eager": False, "max_num_seqs": None,
+        "limit_mm_per_prompt": {}, "middleware": [], "reasoning_parser": "", "enforce_eager": False,
+        "max_num_seqs": None,
     }  # fmt: skip
     return Namespace(**usual | given)
 
@@ -112,3 +113,52 @@ def test_the_usual_lab_makes_no_gpu_image() -> None:
     from lab.__main__ import stand_in_names
 
     assert not [name for name in stand_in_names() if recipes.for_gpu(name)]
+
+
+PIXEL = "data:image/png;base64,iVBORw0KGgo="
+
+
+def images_as_text() -> ModuleType:
+    path = recipes.IMAGES / "vllm-gpu" / "images_as_text.py"
+    spec = importlib.util.spec_from_file_location("images_as_text", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def request_with(*urls: str) -> bytes:
+    content = [{"type": "text", "text": "Read."}] + [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+    return json.dumps({"model": "default", "messages": [{"role": "user", "content": content}]}).encode()
+
+
+def test_an_image_that_the_real_model_would_read_becomes_a_word() -> None:
+    changed = json.loads(images_as_text().without_images(request_with(PIXEL), 1))
+    assert changed["messages"][0]["content"] == [{"type": "text", "text": "Read."}, {"type": "text", "text": "[image]"}]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        request_with(PIXEL, PIXEL),
+        request_with("https://media.invalid/a.png"),
+        request_with("data:image/png;base64,not base64"),
+        request_with("data:text/html;base64,aGk="),
+        request_with(),
+        b"no JSON",
+        b'{"messages": 7}',
+    ],
+)
+def test_a_request_that_the_real_model_would_refuse_or_take_as_it_is_stays_so(body: bytes) -> None:
+    assert images_as_text().without_images(body, 1) == body
+
+
+def test_images_are_taken_where_the_command_line_allows_some(
+    monkeypatch: pytest.MonkeyPatch, program: ModuleType
+) -> None:
+    monkeypatch.setenv("STAND_IN_IMAGES_PER_PROMPT", "0")
+    args = arguments(limit_mm_per_prompt={"image": 2})
+    program.read_no_images(args)
+    assert args.middleware == ["images_as_text.ImagesAsText"]
+    assert program.os.environ["STAND_IN_IMAGES_PER_PROMPT"] == "2"
