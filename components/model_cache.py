@@ -71,6 +71,7 @@ class ModelCache(pulumi.ComponentResource):
             service="model_downloader",
             prefix=args.prefix,
             base_image=args.base_image,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         volumes: list[dict[str, Any]] = [{"volume_name": volume.name, "container_path": MODELS_PATH}]

@@ -50,6 +50,7 @@ class PageIndexApp(pulumi.ComponentResource):
             service="pageindex_app",
             prefix=args.prefix,
             base_image=args.base_image,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         documents = docker.Volume(

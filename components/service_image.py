@@ -9,6 +9,8 @@ from pathlib import Path
 import pulumi
 import pulumi_docker as docker
 
+from planning.ssh import HostAddress
+
 SERVICES = Path(__file__).resolve().parents[1] / "services"
 NOT_PART_OF_AN_IMAGE = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "README.md"}
 
@@ -30,18 +32,24 @@ def service_image_name(service: str, prefix: str, base_image: str) -> str:
 
 
 def service_image(
-    resource_name: str, *, service: str, prefix: str, base_image: str, opts: pulumi.ResourceOptions
+    resource_name: str,
+    *,
+    service: str,
+    prefix: str,
+    base_image: str,
+    docker_host: HostAddress = None,
+    opts: pulumi.ResourceOptions,
 ) -> docker.RemoteImage:
-    """Build ``services/<service>`` on the provider's daemon."""
-    return docker.RemoteImage(
-        resource_name,
-        name=service_image_name(service, prefix, base_image),
-        build={
-            # Relative, so that a clone in another place is no difference.
-            "context": os.path.relpath(SERVICES / service),
-            "build_args": {"PYTHON_IMAGE": base_image},
-            "remove": True,
-            "force_remove": True,
-        },
-        opts=opts,
-    )
+    """Build ``services/<service>`` on the provider's daemon. ``docker_host`` is that daemon, where it was named."""
+    build: docker.RemoteImageBuildArgsDict = {
+        # Relative, so that a clone in another place is no difference.
+        "context": os.path.relpath(SERVICES / service),
+        "build_args": {"PYTHON_IMAGE": base_image},
+        "remove": True,
+        "force_remove": True,
+    }
+    if docker_host:
+        # The provider's buildx builds on the environment's daemon, whatever daemon the provider has. This one doesn't.
+        build["use_legacy_builder"] = True
+    name = service_image_name(service, prefix, base_image)
+    return docker.RemoteImage(resource_name, name=name, build=build, opts=opts)

@@ -56,6 +56,7 @@ class FakeHost:
 def ask(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Check one replica on two RTX 5090; ``inside`` is what nvidia-smi says in its container."""
     monkeypatch.setattr(module, "DockerHost", FakeHost)
+    monkeypatch.setattr(module, "LOOK_AGAIN_S", (0.0,))
 
     def run(
         facts: dict[str, Any] | None = None,
@@ -271,3 +272,16 @@ def test_a_failure_carries_the_table_and_the_replicas_last_words(ask: Any) -> No
     report = raised.value.report()
     assert "FAULT" in report
     assert "last words of pageindex-rtx5090-vllm-0" in report
+
+
+def test_what_is_gone_at_a_second_look_is_no_fault(ask: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def judge(*given: Any) -> list[module.Row]:
+        looks.append(1)
+        verdict = "FAULT" if len(looks) == 1 else "ok"
+        return [module.Row(replica="vllm-0", what="temperature", expected="", got="", verdict=verdict)]
+
+    monkeypatch.setattr(module, "judge", judge)
+    assert ask()["ok"] is True
+    assert len(looks) == 2

@@ -94,3 +94,14 @@ def test_a_remote_host_is_reached_with_its_pin_by_the_provider_and_by_every_chec
     assert len(checks) > 5
     for request in checks:
         assert KEY in json.dumps(plain(request)["stdin"])
+
+
+@pytest.mark.parametrize(("host", "builder"), [({}, None), ({"docker": "ssh://gpu@10.0.0.5", "host_key": KEY}, True)])
+def test_images_are_built_on_the_daemon_that_the_stack_names(
+    program: Callable[..., Made], host: dict[str, str], builder: bool | None
+) -> None:
+    made = program("dev", **host)
+    for name in ("pageindex-image", "models-image"):
+        build = plain(made["docker:index/remoteImage:RemoteImage", name])["build"]
+        assert build.get("useLegacyBuilder") is builder
+        assert ("useLegacyBuilder" in build) is bool(builder)
