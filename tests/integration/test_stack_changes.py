@@ -167,14 +167,16 @@ def test_destroy_leaves_the_weights_alone_and_the_next_up_needs_no_hub(stack: St
     assert docker("ps", "--all", "--quiet", "--filter", label) == ""
     assert docker("network", "ls", "--quiet", "--filter", label) == ""
     assert docker("volume", "ls", "--quiet", "--filter", label).split() == [f"{project.prefix}-models"]
-    project.environment["HF_ENDPOINT"] = "http://127.0.0.1:9"  # nothing listens there
+    environment = project.environment
+    project.environment = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}  # nothing listens there
     try:
         project.up()
+        fetched = docker("logs", f"{project.prefix}-model-fetch").splitlines()[-1]
+        assert json.loads(fetched)["verified"] == "offline"
+        assert stack.client("api_url").get("/v1/models").status_code == 200
     finally:
-        project.environment.pop("HF_ENDPOINT")
-    fetched = docker("logs", f"{project.prefix}-model-fetch").splitlines()[-1]
-    assert json.loads(fetched)["verified"] == "offline"
-    assert stack.client("api_url").get("/v1/models").status_code == 200
+        project.environment = environment
+        project.up()
 
 
 def test_a_bad_stack_file_is_refused_at_preview_with_all_faults_and_nothing_registered(
