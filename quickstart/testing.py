@@ -27,7 +27,7 @@ def test() -> int:
         ensure_tools({"sshd": "openssh-server"}, current, LOGS / "apt.log")
     go_tests()
     line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
-    return _app_tests() or _pytest("-v", "--durations=15", *_extra_arguments())
+    return _app_tests() or _unit_tests() or _pytest("tests/integration", "-v", "--durations=15", *_extra_arguments())
 
 
 def go_tests() -> None:
@@ -45,13 +45,17 @@ def check() -> int:
         code = _run(*command)
         if code:
             return code
-    return _app_tests() or _pytest("tests/unit", "-q", "-n", "2")
+    return _app_tests() or _unit_tests()
 
 
 def _app_tests() -> int:
     """The app's unit tests, in an environment with the app's own dependencies."""
     python_env.APP_TESTS.ensure()
     return _run(python_env.APP_TESTS.python(), "-m", "pytest", APP_UNIT_TESTS, "-q", "-n", "2")
+
+
+def _unit_tests() -> int:
+    return _pytest("tests/unit", "-q", "-n", "2")
 
 
 def _pytest(*arguments: str) -> int:
