@@ -151,13 +151,14 @@ class VllmServer(pulumi.ComponentResource):
                 ["CMD", "sh", f"{FILES_PATH}/probe.sh"], startup_s=settings.startup_timeout_s, timeout_s=30
             ),
             memory_mib=int(settings.memory_gib * 1024) if settings.memory_gib else None,
-            gpus=_gpus(replica),
+            device_requests=_device_requests(replica),
             # Two copies of the weights do not fit on a card, and the name is fixed: the old one goes first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=list(args.wait_for)),
         )
 
 
-def _gpus(replica: Replica) -> str | None:
-    """Docker's own form; the inner quotes keep a list of cards one value."""
-    cards = ",".join(map(str, replica.cards))
-    return f'"device={cards}"' if cards else None
+def _device_requests(replica: Replica) -> list[dict[str, Any]] | None:
+    """The replica's cards by index. The provider's `gpus` cannot name several, and differs at every preview."""
+    if not replica.cards:
+        return None
+    return [{"driver": "nvidia", "device_ids": [str(card) for card in replica.cards], "capabilities": ["gpu"]}]

@@ -11,6 +11,7 @@ from planning.hardware import Card
 from planning.model import InlineModel
 from planning.problems import Problem, rm_line, set_secret_line, set_value_line
 from planning.settings import StackSecrets, StackSettings
+from planning.ssh import problems_of_host
 
 METHOD_OF = {"awq_marlin": "awq", "gptq_marlin": "gptq"}  # vLLM's names for faster kernels of the same format
 
@@ -42,6 +43,7 @@ def across(draft: Draft) -> list[Problem]:
     """Every fault between areas, and between settings and secrets; memory has its own module."""
     rules = (_model, _parallel, _cards, _batching, _formats, _image, _waivers, _weights, _application, _secrets)
     found = [problem for rule in rules for problem in rule(draft)]
+    found += problems_of_host(draft.stack, draft.settings.host)
     return found + problems_of_extras(draft.stack, draft.settings.vllm)
 
 

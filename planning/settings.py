@@ -187,10 +187,10 @@ class StackSettings(Area):
     model_cache: ModelCacheSettings = ModelCacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     pageindex: PageIndexSettings = PageIndexSettings()
-    waivers: dict[Literal["vllm", "unpinned-model"], Reason] = Field(
+    waivers: dict[Literal["vllm", "unpinned-model", "docker-engine"], Reason] = Field(
         default_factory=dict,
         description="Rules that this stack is exempt from, each with the reason: vllm (a version below the floor, or "
-        "unknown), unpinned-model (weights named by a branch or tag).",
+        "unknown), unpinned-model (weights named by a branch or tag), docker-engine (one that lets names out).",
         examples=[{"vllm": "the only image for this card"}],
     )
 

@@ -27,6 +27,7 @@ from planning.problems import (
 )
 from planning.rules import Draft, across
 from planning.settings import StackSecrets, StackSettings
+from planning.ssh import SshHost
 
 PROJECT = "pageindex"
 Found = TypeVar("Found")
@@ -82,8 +83,11 @@ class StackPlan:
 
     def next_steps(self, api_url: str, app_url: str) -> str:
         """What a user types next."""
+        reached, gateway = SshHost.of(self.settings.host), self.settings.gateway
+        tunnel = [reached.user_command([gateway.api_port, gateway.app_port], gateway.bind)] if reached else []
         return "\n".join(
             [
+                *tunnel,
                 f"export KEY=$(pulumi stack output -s {self.stack} api_key --show-secrets)",
                 f'curl -H "Authorization: Bearer $KEY" {api_url}/models',
                 f'curl -H "Authorization: Bearer $KEY" -F file=@document.pdf {app_url}/api/documents',

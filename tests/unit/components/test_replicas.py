@@ -53,7 +53,8 @@ def containers(made: Made) -> list[dict[str, Any]]:
 
 
 def test_each_replica_has_its_own_cards_and_no_other(two: Made) -> None:
-    assert [container["gpus"] for container in containers(two)] == ['"device=0,1"', '"device=2,3"']
+    requests = [container["deviceRequests"] for container in containers(two)]
+    assert [request["deviceIds"] for [request] in requests] == [["0", "1"], ["2", "3"]]
 
 
 def test_replicas_have_names_of_their_own_and_one_in_common(two: Made) -> None:
