@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
+import lab.__main__
 import lab.engine
-import lab.hub
-import lab.images
 import toolchain.installation
 from quickstart import pulumi, python_env
 from quickstart.console import line, step
@@ -34,9 +33,7 @@ def clean() -> int:
         with step("Remove what carries our labels") as current:
             current.result(f"{remove_labelled()} removed")
     with step("Remove the lab"):
-        lab.hub.down()
-        lab.engine.down()
-        lab.engine.clean()
+        lab.__main__.clean()
     with step("Remove caches, state and environment"):
         toolchain.installation.clean()
         for folder in (cache(), STATE, VENV, python_env.APP_TESTS.folder):
