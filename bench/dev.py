@@ -25,8 +25,8 @@ from quickstart.pulumi import outputs
 STACK, PREFIX = "dev", "pageindex-dev"
 VLLM = f"{PREFIX}-vllm-0"
 PAGE = REPOSITORY / "docs" / "bench-dev.md"
-NO_OP_ROUNDS = 5
-START_ROUNDS = 3
+NO_OP_ROUNDS = 3
+START_ROUNDS = 2
 GOAL_READY_FACTOR, GOAL_READY_PLUS_S = 1.05, 3.0
 GOAL_ADDED_MS = 0.2
 

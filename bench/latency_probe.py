@@ -57,6 +57,7 @@ def timed(
     while piece := answer.read1(65536):
         arrivals.append(time.perf_counter())
         del piece
+    answer.read()  # nothing is left; without it the connection does not know that the answer is over
     if answer.status != 200:
         raise SystemExit(f"{path} answered {answer.status}")
     gaps = [later - earlier for earlier, later in itertools.pairwise(arrivals)]
