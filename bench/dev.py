@@ -102,7 +102,7 @@ def start_by_hand() -> None:
         "--shm-size", str(host["ShmSize"]), "--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]),
     ]  # fmt: skip
     copy += [part for mount in host["Binds"] or [] for part in ("--volume", mount)]
-    for mount in host["Mounts"] or []:
+    for mount in host.get("Mounts") or []:
         copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']},readonly"]
     copy += [part for target, options in host["Tmpfs"].items() for part in ("--tmpfs", f"{target}:{options}")]
     copy += [part for variable in config["Env"] for part in ("--env", variable)]
