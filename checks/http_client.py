@@ -34,17 +34,19 @@ class Asker:
             transport=httpx.HTTPTransport(uds=self._tunnel.socket) if self._tunnel else None,
         )
 
-    def request(self, method: str, path: str, expected_status: int = 200, **arguments: Any) -> httpx.Response:
-        """Send a request; CheckFailed unless the status is the expected one."""
+    def request(self, method: str, path: str, *expected_statuses: int, **arguments: Any) -> httpx.Response:
+        """Send a request; CheckFailed unless the status is an expected one, by default 200."""
+        expected = expected_statuses or (200,)
         try:
             answer = self._client.request(method, path, **arguments)
         except httpx.HTTPError as error:
             told = f"; ssh says: {self._tunnel.said()}" if self._tunnel and self._tunnel.said() else ""
             got = f"{type(error).__name__}: {error}{told}"
             raise self.failure(f"an answer from {self.base_url}{path}", got) from None
-        if answer.status_code != expected_status:
+        if answer.status_code not in expected:
             got = f"{answer.status_code}: {answer.text[:400]}"
-            raise self.failure(f"status {expected_status} from {method} {self.base_url}{path}", got)
+            wanted = " or ".join(map(str, expected))
+            raise self.failure(f"status {wanted} from {method} {self.base_url}{path}", got)
         return answer
 
     def failure(self, expected: str, got: str, do: str = "") -> CheckFailed:

@@ -12,7 +12,7 @@ import pytest
 
 from planning.images import resolve_image
 from tests.integration.conftest import Stack
-from tests.integration.pulumi_project import Project, docker, free_port, started_at
+from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, started_at
 
 pytestmark = pytest.mark.integration
 RECOVERY_S = 420.0  # vLLM starts in 30 s on idle cores, and in minutes on busy ones
@@ -90,11 +90,15 @@ def kill_engine(container: str) -> None:
     docker("exec", container, "python3", "-c", code)
 
 
-def test_a_removed_container_comes_back_with_refresh(stack: Stack) -> None:
+def test_a_removed_container_comes_back_with_refresh_and_the_checks_meet_a_sample_that_is_kept(stack: Stack) -> None:
     name = f"{stack.project.prefix}-app"
+    sample = REPOSITORY / "samples" / "harbour-report-2025.pdf"
+    kept = stack.client().post("/api/documents", files={"file": (sample.name, sample.read_bytes(), "application/pdf")})
     docker("rm", "--force", name)
     stack.project.up("--refresh")
-    assert stack.client().get("/ready").status_code == 200
+    client = stack.client()
+    assert client.get("/ready").status_code == 200
+    assert kept.json()["id"] in {document["id"] for document in client.get("/api/documents").json()["documents"]}
 
 
 def test_a_changed_byte_in_the_weights_is_refused_by_name_and_the_old_vllm_goes_on(stack: Stack) -> None:
