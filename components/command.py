@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+import pulumi_docker as docker
 from pulumi_command import local
+
+from planning.ssh import HostAddress
 
 
 def interpreter() -> str:
@@ -38,3 +41,17 @@ def ask(
         logging=local.Logging.STDERR,  # what it waits for; the finding itself, on stdout, is for programs
         opts=opts,
     )
+
+
+def await_healthy(
+    resource_name: str,
+    container: docker.Container,
+    what: str,
+    *,
+    timeout_s: int,
+    docker_host: HostAddress,
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """A gate that is there once Docker's health check of ``container`` has passed."""
+    facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
+    return ask(resource_name, "healthy", facts, triggers=[container.id], opts=opts)

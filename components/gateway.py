@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.command import ask
+from components.command import ask, await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from planning import gateway_config as nginx
@@ -133,16 +133,12 @@ class Gateway(pulumi.ComponentResource):
                 depends_on=[ports_free],  # so that a running gateway is not taken away for a port that can't be had
             ),
         )
-        gate = ask(
+        gate = await_healthy(
             f"{name}-ready",
-            "healthy",
-            {
-                "container": container.name,
-                "what": "the gateway",
-                "timeout_s": STARTUP_S,
-                "docker_host": args.docker_host,
-            },
-            triggers=[container.id],
+            container,
+            "the gateway",
+            timeout_s=STARTUP_S,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.api_url = f"http://{settings.bind}:{settings.api_port}/v1"

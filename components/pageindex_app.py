@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.command import ask
+from components.command import await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
@@ -98,16 +98,12 @@ class PageIndexApp(pulumi.ComponentResource):
             healthcheck=healthcheck(["CMD", "python3", "-c", PROBE], startup_s=STARTUP_S),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name and volume are one
         )
-        gate = ask(
+        gate = await_healthy(
             f"{name}-ready",
-            "healthy",
-            {
-                "container": container.name,
-                "what": "PageIndex",
-                "timeout_s": STARTUP_S,
-                "docker_host": args.docker_host,
-            },
-            triggers=[container.id],
+            container,
+            "PageIndex",
+            timeout_s=STARTUP_S,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.upstream = f"pageindex:{APP_PORT}"

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.command import ask
+from components.command import await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, labels
 from components.service_image import SERVICES
@@ -100,16 +100,12 @@ class VllmServer(pulumi.ComponentResource):
     def _await_first_token(
         self, name: str, replica: Replica, args: VllmServerArgs, container: docker.Container
     ) -> local.Command:
-        return ask(
+        return await_healthy(
             f"{name}-{replica.index}-ready",
-            "healthy",
-            {
-                "container": container.name,
-                "what": f"{args.model.repo} in {replica.alias}",
-                "timeout_s": args.settings.startup_timeout_s,
-                "docker_host": args.docker_host,
-            },
-            triggers=[container.id],
+            container,
+            f"{args.model.repo} in {replica.alias}",
+            timeout_s=args.settings.startup_timeout_s,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
 

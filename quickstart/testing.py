@@ -38,7 +38,7 @@ def go_tests() -> None:
 
 
 def check() -> int:
-    """Format, lint, types and unit tests: under a minute on a warm machine."""
+    """Format, lint, types and unit tests: a minute or two on 2 cores."""
     python_env.PROGRAM.ensure()
     tools = python_env.PROGRAM.folder / "bin"
     for command in ([tools / "ruff", "format", "--check", "."], [tools / "ruff", "check", "."], [tools / "mypy"]):
