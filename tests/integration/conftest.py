@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -37,8 +38,8 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Stack `test`, up and checked; destroyed at the end whatever happened, and its weights removed."""
-    project = Project(tmp_path_factory.mktemp("stack"), "test")
+    """A stack, up and checked; destroyed at the end whatever happened, and its weights removed."""
+    project = Project(tmp_path_factory.mktemp("stack"), f"test-{uuid.uuid4().hex[:6]}")  # apart from another run's
     settings = dev_config(free_port(), free_port())
     project.write_stack_file(settings)
     project.pulumi("stack", "init", project.stack)
