@@ -91,7 +91,10 @@ def _pulled(name: str, docker_host: str) -> bool:
         refusal = _pull(name, docker_host, current)
         if refusal is None and not is_current(name, docker_host):
             refusal = "the lab's registry has an outdated stand-in"
-        current.result(f"{size_mib(name, docker_host)} MiB" if refusal is None else f"not possible: {refusal[:160]}")
+        if refusal is None:
+            current.result(f"{size_mib(name, docker_host)} MiB")
+        else:
+            current.without_result(f"not possible ({refusal[:160]}), a stand-in takes its place")
     if refusal is not None:
         _refused.add(name)
     return refusal is None

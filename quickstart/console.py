@@ -57,6 +57,7 @@ class Step:
         self.title = title
         self.started_at = time.monotonic()
         self.outcome = "done"
+        self.mark = "✓"
         self._activity = ""
         self._bar = ""
 
@@ -80,6 +81,10 @@ class Step:
     def result(self, outcome: str) -> None:
         """Say how it ended, in place of ``done``."""
         self.outcome = outcome
+
+    def without_result(self, reason: str) -> None:
+        """It came to nothing, and that is no failure: something else takes its place."""
+        self.outcome, self.mark = reason, "–"
 
     def status(self, width: int = 200) -> str:
         """The step as it stands, in at most ``width`` characters."""
@@ -149,7 +154,7 @@ def step(title: str) -> Iterator[Step]:
     mark, outcome = "✗", "failed"
     try:
         yield current
-        mark, outcome = "✓", current.outcome
+        mark, outcome = current.mark, current.outcome
     finally:
         _display.remove(current, f"{mark} {title}: {outcome} ({duration(current.elapsed_s)})")
 

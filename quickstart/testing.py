@@ -16,6 +16,8 @@ from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
 APP_UNIT_TESTS = "tests/unit/pageindex_app"
+# fontconfig brings a font: without one a browser draws boxes.
+ONLY_FOR_TESTS = {"sshd": "openssh-server", "chromium": "chromium", "fc-list": "fontconfig"}
 
 
 def test() -> int:
@@ -24,7 +26,7 @@ def test() -> int:
     provide()
     pulumi_state.ensure()
     with step("Tools that only the tests need") as current:
-        ensure_tools({"sshd": "openssh-server"}, current, LOGS / "apt.log")
+        ensure_tools(ONLY_FOR_TESTS, current, LOGS / "apt.log")
     go_tests()
     line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
     return _app_tests() or _unit_tests() or _pytest("tests/integration", "-v", "--durations=15", *_extra_arguments())

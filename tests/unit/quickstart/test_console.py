@@ -16,6 +16,12 @@ def test_a_step_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err.startswith("✓ Build: cached (")
 
 
+def test_a_step_without_result_is_neither_done_nor_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    with step("Pull the image") as current:
+        current.without_result("not possible, a stand-in takes its place")
+    assert capsys.readouterr().err.startswith("– Pull the image: not possible, a stand-in takes its place (")
+
+
 def test_a_failing_step_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(StepFailed), step("Build"):
         raise StepFailed("no")
