@@ -146,6 +146,18 @@ def test_a_vllm_fills_its_cards_as_far_as_its_command_line_says(machine: Machine
     assert {len(line) for line in machine.ask().splitlines() if line.startswith(("|", "+"))} == {91}
 
 
+def test_a_process_that_ends_meanwhile_hides_no_other(machine: Machine) -> None:
+    cards.write(machine.directory, "single24")
+    machine.process(12, "VLLM::Worker", ["VLLM::Worker"], "abc")
+    register = machine.directory / "register" / "abc"
+    register.mkdir(parents=True)
+    (register / "visible").write_text("0\n")
+    gone = machine.directory / "proc" / "13" / "cgroup"
+    gone.parent.mkdir()
+    gone.symlink_to("nowhere")  # listed, but no longer there to be read
+    assert machine.ask("--query-compute-apps=pid", "--format=csv,noheader") == "12\n"
+
+
 def test_a_missing_card_is_not_counted(machine: Machine) -> None:
     cards.write(machine.directory, "rtx5090x2", Faults(missing=[0]))
     assert machine.rows("index,uuid") == [["0", cards.card_uuid("rtx5090x2", 1)]]
