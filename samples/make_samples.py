@@ -21,14 +21,30 @@ HEADINGS = {
     1: ParagraphStyle("h1", fontName="Helvetica-Bold", fontSize=20, leading=25, spaceBefore=10, spaceAfter=10),
     2: ParagraphStyle("h2", fontName="Helvetica-Bold", fontSize=14, leading=18, spaceBefore=10, spaceAfter=6),
 }
+CELL = ParagraphStyle("cell", fontName="Helvetica", fontSize=10.5, leading=13)
+HEAD = ParagraphStyle("head", parent=CELL, fontName="Helvetica-Bold")
+RULES = [("LINEBELOW", (0, 0), (-1, -1), 0.4, colors.grey), ("VALIGN", (0, 0), (-1, -1), "TOP")]
+# Two columns are label and figure.
 GRID = TableStyle(
     [
+        *RULES,
         ("FONT", (0, 0), (-1, 0), "Helvetica-Bold", 10.5),
         ("FONT", (0, 1), (-1, -1), "Helvetica", 10.5),
-        ("LINEBELOW", (0, 0), (-1, -1), 0.4, colors.grey),
         ("ALIGN", (1, 0), (-1, -1), "RIGHT"),
     ]
 )
+TEXT_WIDTH_CM = 16
+
+
+def table(rows: list[list[str]]) -> Table:
+    """Cells of wide tables are paragraphs, which break into lines."""
+    columns = len(rows[0])
+    if columns == 2:
+        return Table(rows, colWidths=[8 * cm, 4 * cm], style=GRID, hAlign="LEFT")
+    longest = [min(30, max(8, *(len(row[column]) for row in rows[1:]))) for column in range(columns)]
+    widths = [TEXT_WIDTH_CM * cm * share / sum(longest) for share in longest]
+    cells = [[Paragraph(cell, HEAD if at == 0 else CELL) for cell in row] for at, row in enumerate(rows)]
+    return Table(cells, colWidths=widths, style=TableStyle(RULES), hAlign="LEFT")
 
 
 def flowables(lines: list[str]) -> list[object]:
@@ -40,7 +56,7 @@ def flowables(lines: list[str]) -> list[object]:
             rows.append([cell.strip() for cell in line.strip("|").split("|")])
             continue
         if rows:
-            out += [Table(rows, colWidths=[8 * cm, 4 * cm], style=GRID, hAlign="LEFT"), Spacer(1, 10)]
+            out += [table(rows), Spacer(1, 10)]
             rows = []
         if line == "<<page>>":
             out.append(PageBreak())
