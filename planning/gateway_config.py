@@ -15,9 +15,14 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from planning.gateway_replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state
+
 API_PORT = 8080
 APP_PORT = 8081
 STATUS_PORT = 8082  # listens on the container's loopback only
+INNER_PORT = 8083  # the replicas, for the app; not published
+
+STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
 
 CONFIG_DIR = "/run/pageindex-stack"
 NGINX_CONF = "nginx.conf"
@@ -27,6 +32,7 @@ UPSTREAM_KEY_CONF = "gateway-upstream.conf"  # secret
 # The image's own entrypoint edits files under /etc/nginx, which is read-only here and not used.
 ENTRYPOINT = ("nginx",)
 COMMAND = ("-e", "stderr", "-c", f"{CONFIG_DIR}/{NGINX_CONF}")
+START = ("sh", f"{CONFIG_DIR}/start.sh")  # lays out the state that a new volume has not, then becomes nginx
 USER = "101:0"
 HEALTH_COMMAND = ("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{STATUS_PORT}/health")
 STOP_SIGNAL = "SIGQUIT"  # finish what runs; SIGTERM would cut streams
@@ -92,7 +98,9 @@ class ClientLimits(_Model):
 class GatewayConfig(_Model):
     """Everything about the gateway that isn't secret. Clients not named in ``clients`` have ``default_limits``."""
 
-    vllm_replicas: tuple[Upstream, ...] = Field(min_length=1, description="host:port; need not resolve yet.")
+    vllm_replicas: tuple[Upstream, ...] = Field(
+        default=(), description="host:port until a rollout says otherwise; need not resolve yet."
+    )
     app: Upstream | None = Field(default=None, description="host:port of the app; without one its port stays shut.")
     server_names: tuple[ServerName, ...] = Field(default=("localhost", "127.0.0.1"), min_length=1)
     default_limits: ClientLimits = ClientLimits()
@@ -100,13 +108,21 @@ class GatewayConfig(_Model):
     get_paths: tuple[RoutePath, ...] = ("/v1/models",)
     post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
     public_app_paths: tuple[UrlPath, ...] = Field(
-        default=("/health", "/ready"), description="No key needed. One that ends in / stands for all below it."
+        default=("/", "/static/", "/health", "/ready"),
+        description="No key needed: the page, and whether the app is well. One that ends in / stands for all below it.",
+    )
+    app_paths: tuple[RoutePath, ...] = Field(
+        default=("/api", "/v1", "/mcp", "/metrics"), description="Each with everything below it."
+    )
+    app_stream_paths: tuple[RoutePath, ...] = Field(
+        default=("/api/events", "/mcp"), description="Streams that may stay silent until the app's next sign of life."
     )
     max_body_mib: int = Field(default=50, ge=1, le=4096)
     timeout_s: int = Field(default=300, ge=1, le=86400, description="Longest silence of a server behind.")
     header_timeout_s: int = Field(default=10, ge=1, le=300, description="For a client's whole header.")
     body_timeout_s: int = Field(default=15, ge=1, le=300, description="Longest silence within a client's body.")
     shutdown_s: int = Field(default=30, ge=1, le=3600, description="Time for running streams when it is stopped.")
+    drain_s: int = Field(default=1800, ge=1, le=86400, description="Time for running streams after a reload.")
     retry_after_s: int = Field(default=5, ge=1, le=3600, description="What a 503 tells the client to wait.")
     workers: int | None = Field(default=None, ge=1, le=512, description="nginx processes; default: one a core.")
     resolver: str = Field(default="127.0.0.11", pattern=r"^[0-9.]+(:[0-9]+)?$", description="Docker's own DNS.")
@@ -115,7 +131,7 @@ class GatewayConfig(_Model):
     def _rules_across_fields(self) -> Self:
         for field, paths in (
             ("get_paths and post_paths", (*self.get_paths, *self.post_paths)),
-            ("public_app_paths", self.public_app_paths),
+            ("public_app_paths and app_paths", (*self.public_app_paths, *self.app_paths)),
         ):
             if twice := sorted({path for path in paths if paths.count(path) > 1}):
                 raise ValueError(f"{field}: {', '.join(twice)} is listed twice")
@@ -149,17 +165,19 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         app_servers = _fill("app.conf", common | {
             "app_port": str(APP_PORT),
             "error_locations": _part("error_locations.conf", {"upstream": "app"}),
+            "app_locations": _indent(8, _app_locations(config, common["path_check"])),
             "public_locations": _indent(8, _public_locations(config)),
         })  # fmt: skip
     return _fill("nginx.conf", common | {
         "workers": str(config.workers or "auto"),
-        "shutdown_s": str(config.shutdown_s),
+        "drain_s": str(config.drain_s),
         "resolver": config.resolver,
         "header_timeout_s": str(config.header_timeout_s),
         "body_timeout_s": str(config.body_timeout_s),
         "body_mib": str(config.max_body_mib),
         "timeout_s": str(config.timeout_s),
-        "retry_after_s": str(config.retry_after_s),
+        "replicas_file": f"{STATE_DIR}/{REPLICAS_CONF}",
+        "outage_file": f"{STATE_DIR}/{OUTAGE_CONF}",
         "config_dir": CONFIG_DIR,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
@@ -171,11 +189,25 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "error_bodies": _indent(8, _error_bodies(config)),
         "error_statuses": " ".join(map(str, ERRORS)),
         "allowed_methods": _indent(8, _allowed_methods(config)),
-        "vllm_servers": _indent(8, (_server(replica) for replica in config.vllm_replicas)),
         "app_upstream": _indent(4, _app_upstream(config)),
         "api_locations": _indent(8, _api_locations(config, common["path_check"])),
         "app_servers": app_servers,
+        "inner_server": _part("inner.conf", common | {
+            "inner_port": str(INNER_PORT),
+            "error_locations": _part("error_locations.conf", {"upstream": "vllm"}),
+            "inner_locations": _indent(8, _inner_locations(config)),
+        }),
     })  # fmt: skip
+
+
+def gateway_files(config: GatewayConfig) -> dict[str, str]:
+    """All files that aren't secret, by name."""
+    scripts = {name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in ("start.sh", "replicas.sh")}
+    return {
+        NGINX_CONF: render_nginx_conf(config),
+        **scripts,
+        **gateway_state(config.vllm_replicas, config.retry_after_s),
+    }
 
 
 def render_client_keys(keys: Mapping[str, str | Sequence[str]]) -> str:
@@ -285,6 +317,9 @@ def _allowed_methods(config: GatewayConfig) -> list[str]:
     lines = [f'"405:{API_PORT}:{path}" GET;' for path in config.get_paths]
     lines += [f'"405:{API_PORT}:{path}" POST;' for path in config.post_paths]
     if config.app is not None:
+        lines += [f'"405:{APP_PORT}:{path}" "GET, HEAD";' for path in config.public_app_paths]
+        lines += [f'"~^405:{APP_PORT}:{re.escape(path)}" "GET, HEAD";'
+                  for path in config.public_app_paths if _is_subtree(path)]  # fmt: skip
         lines.append(f'"~^405:{APP_PORT}:" "GET, HEAD, POST, PUT, PATCH, DELETE";')
     return lines
 
@@ -315,12 +350,42 @@ def _api_locations(config: GatewayConfig, path_check: str) -> list[str]:
     return lines
 
 
+def _inner_locations(config: GatewayConfig) -> list[str]:
+    """For whoever has vLLM's own key: every path that clients have."""
+    return [
+        f"location = {path} {{ if ($http_authorization != $vllm_authorization) {{ return 401; }} "
+        f"proxy_pass http://vllm{path}; }}"
+        for path in dict.fromkeys((*config.get_paths, *config.post_paths))
+    ]
+
+
+def _is_subtree(path: str) -> bool:
+    return path.endswith("/") and path != "/"
+
+
+def _app_locations(config: GatewayConfig, path_check: str) -> list[str]:
+    """Prefixes are written as two locations, so that /api never lets /apix in."""
+    inside = ['    if ($client = "") { return 401; }', *([f"    {path_check.strip()}"] if path_check else [])]
+    passed = [*inside, "    proxy_pass http://app;", "}"]
+    patient = [*inside, f"    proxy_read_timeout {max(config.timeout_s, STREAM_SILENCE_S)}s;", *passed[-2:]]
+    lines = []
+    for path in config.app_paths:
+        lines += [f"location = {path} {{", *(patient if path in config.app_stream_paths else passed)]
+        lines += [f"location ^~ {path}/ {{", *(patient if path in config.app_stream_paths else passed)]
+    for path in config.app_stream_paths:
+        if path not in config.app_paths:
+            lines += [f"location = {path} {{", *patient]
+    return lines
+
+
 def _public_locations(config: GatewayConfig) -> list[str]:
     lines = []
     for path in config.public_app_paths:
+        if _is_subtree(path):
+            lines.append(f"location = {path.rstrip('/')} {{ return 404; }}  # else nginx answers it with a redirect")
         # Without a key a request is counted by its address; one with a key is not counted here.
-        subtree = path.endswith("/") and path != "/"
-        lines += [f"location {'^~' if subtree else '='} {path} {{"]
+        lines += [f"location {'^~' if _is_subtree(path) else '='} {path} {{"]
+        lines += ['    if ($request_method !~ "^(?:GET|HEAD)$") { return 405; }']
         lines += ["    limit_req zone=public burst=100 nodelay;", "    client_max_body_size 1;"]
-        lines += [f"    proxy_pass http://app{'' if subtree else path};", "}"]
+        lines += [f"    proxy_pass http://app{'' if _is_subtree(path) else path};", "}"]
     return lines

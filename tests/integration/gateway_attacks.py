@@ -38,7 +38,8 @@ _SHUT_PATHS = """/ /v1 /v1/ /docs /openapi.json /metrics /version /load /ping /t
 /pooling /classify /score /rerank /v1/rerank /v1/score /v1/responses /v1/realtime /v1/load_lora_adapter
 /v1/audio/transcriptions /pause /resume /sleep /wake_up /is_sleeping /abort_requests /scale_elastic_ep
 /update_weights /collective_rpc /reset_prefix_cache /server_info /inference/v1/generate /generative_scoring
-/fault_tolerance/apply /status /favicon.ico /.git/config /nginx.conf /run/pageindex-stack/gateway-clients.conf"""
+/fault_tolerance/apply /status /favicon.ico /.git/config /nginx.conf /index.html /x.jpg
+/run/pageindex-stack/gateway-clients.conf"""
 SHUT_PATHS = _SHUT_PATHS.split()
 PATHS = [
     *(Attack(f"shut path {path} with a key", get(path, GOOD), 404) for path in SHUT_PATHS),
@@ -162,21 +163,34 @@ def on_app(name: str, request: bytes, status: int) -> Attack:
 
 APP = [
     *(on_app(f"{path} without a key", get(path), 401) for path in (
-        "/", "/api/documents", "/docs", "/health/", "/Health", "/health;x", "/healthz", "/ready/x", "/mcp",
+        "/api", "/api/documents", "/api/ask", "/api/events", "/api/docs", "/v1/models", "/v1/chat/completions", "/mcp",
+        "/mcp/x", "/metrics",
+    )),
+    *(on_app(f"shut path {path} with a key", get(path, GOOD), 404) for path in (
+        "/docs", "/openapi.json", "/redoc", "/static", "/index.html", "/apix", "/API/documents", "/Api", "/v1x", "/v2",
+        "/mcpx", "/metricsx", "/health/", "/Health", "/health;x", "/healthz", "/ready/x", "/favicon.ico",
+        "/.git/config",
     )),
     *(on_app(f"spelling {path}", get(path), 404) for path in (
         "/health/../api/documents", "/health/%2e%2e/api", "/health%2f..%2fapi", "//api", "/api//documents",
         "/api/./documents", "/api/documents/..", "/api/%5c..%5c", "/api\\documents", "/health//", "/x%2Fy",
+        "/static/../api/documents", "/static/%2e%2e/api/documents", "/static//../api", "/static/..%2fapi",
     )),
     *(on_app(f"{method} with a key", raw(f"{method} /api/documents HTTP/1.1", GOOD), 405)
       for method in ("OPTIONS", "TRACE", "PROPFIND", "FOO")),
+    *(on_app(f"{method} on {path}", raw(f"{method} {path} HTTP/1.1"), 405)
+      for method in ("POST", "DELETE") for path in ("/", "/static/app.js", "/health")),
     on_app("absolute-form", get("http://localhost/api/documents", GOOD), 404),
     on_app("foreign Host", get("/api/documents", GOOD, host="evil"), 421),
+    on_app("foreign Host for the page", get("/", host="evil"), 421),
     on_app("wrong key", get("/api/documents", bearer("o" * 40)), 401),
     on_app("websocket without a key", get("/api/ws", "Upgrade: websocket"), 401),
     on_app("body for an open page", raw("GET /health HTTP/1.1", "Content-Length: 9", body="x" * 9), 413),
     on_app("zero byte", get("/api/%00", GOOD), 400),
+    on_app("the page needs no key", get("/"), 200),
+    on_app("its parts need no key", get("/static/app.js"), 200),
     on_app("health needs no key", get("/health?x=//..%2f"), 200),
     on_app("somebody else's name", get("/api/documents", GOOD, "X-Client: admin", "X_Client: admin"), 200),
+    on_app("a name without a key", get("/", "X-Client: admin"), 200),
 ]  # fmt: skip
 ATTACKS = [*PATHS, *METHODS, *KEY_TRICKS, *HOSTS, *FRAMING, *APP]

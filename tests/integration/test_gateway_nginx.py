@@ -79,6 +79,8 @@ def test_a_hostile_request_gets_its_status_and_goes_no_further(
     if attack.status == 200:
         assert [request["path"].partition("?")[0] for request in seen] in (
             ["/v1/models"],
+            ["/"],
+            ["/static/app.js"],
             ["/health"],
             ["/api/documents"],
         )
@@ -133,12 +135,40 @@ def test_the_app_gets_the_clients_name_and_never_a_key(gateway, backend) -> None
     assert seen["path"] == path
 
 
+def test_the_page_comes_without_a_key_as_nobody_and_with_headers_that_keep_it_to_itself(gateway, backend) -> None:
+    page = gateway.get("/", "If-None-Match: x", port=gw.APP_PORT)
+    assert page.status == 200
+    assert page.headers["x-frame-options"] == "DENY"
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+    headers = dict(page.json["headers"])
+    assert headers["if-none-match"] == "x"
+    assert "x-client" not in headers
+    policy = {"headers": {"Content-Security-Policy": "default-src 'self'"}}
+    asked = gateway.post("/api/ask", policy, GOOD, "Accept: text/event-stream", port=gw.APP_PORT)
+    assert asked.headers["content-security-policy"] == "default-src 'self'"
+    assert dict(asked.json["headers"])["accept"] == "text/event-stream"
+
+
+@pytest.mark.parametrize("path", ["/api/ask", "/api/events", "/mcp", "/v1/chat/completions"])
+def test_the_apps_streams_pass_event_by_event(gateway, backend, path) -> None:
+    with gateway.connect(gw.APP_PORT) as connection:
+        body = b'{"chunks": 3}'
+        connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{GOOD}\r\nContent-Length: {len(body)}\r\n\r\n"
+                           .encode() + body)  # fmt: skip
+        received = b""
+        for number in range(3):
+            while b"data: %d\n" % number not in received:
+                received += connection.recv(4096)
+            backend.control("/release", "POST")
+
+
 def test_a_client_stays_within_its_paths_on_both_ports(gateway) -> None:
     key = bearer(str(KEYS["models-only"]))
     assert gateway.get("/v1/models", key).status == 200
     assert gateway.post(CHAT, {}, key).status == 403
     assert gateway.get("/api/documents/1/tree", key, port=gw.APP_PORT).status == 200
-    for path in ("/api/documentsx", "/api/ask", "/", "/API/documents"):
+    for path in ("/api/documentsx", "/api/ask", "/metrics", "/mcp"):
         assert gateway.get(path, key, port=gw.APP_PORT).status == 403
 
 

@@ -17,6 +17,7 @@ from planning.gateway_config import (
     NGINX_CONF,
     ClientLimits,
     GatewayConfig,
+    gateway_files,
     render_client_keys,
     render_nginx_conf,
     render_upstream_key,
@@ -53,7 +54,7 @@ def test_the_same_settings_give_the_same_text() -> None:
 
 
 def test_every_listed_path_has_an_exact_location_that_sends_that_very_path() -> None:
-    text = render_nginx_conf(config(post_paths=("/v1/completions", "/v1/rerank")))
+    text = render_nginx_conf(config(post_paths=("/v1/completions", "/v1/rerank"), app=None))
     exact = set(re.findall(r"location = (/v1\S*) \{", text))
     assert exact == {"/v1/models", "/v1/completions", "/v1/rerank"}
     for path in exact:
@@ -62,9 +63,10 @@ def test_every_listed_path_has_an_exact_location_that_sends_that_very_path() -> 
 
 def test_every_proxied_location_asks_for_a_key_before_anything_else() -> None:
     text = render_nginx_conf(BASE)
+    public = [f"location {sign} {path} {{" for path in BASE.public_app_paths for sign in ("=", "^~")]
     for opening in re.findall(r"location [^{]+\{", text):
         body = block(text, opening)
-        if "proxy_pass" in body and not re.search(r"@again|= /health|= /ready", opening):
+        if "proxy_pass" in body and "@again" not in opening and opening not in public:
             assert re.match(r'location [^{]+\{\s+if \(\$client = ""\) \{ return 401; \}', body), opening
 
 
@@ -87,20 +89,22 @@ def test_without_an_app_its_port_is_not_even_open() -> None:
 
 
 def test_upstreams_are_looked_up_while_running_and_come_back_quickly() -> None:
-    text = block(render_nginx_conf(config(vllm_replicas=("vllm-0:8000", "vllm-1:8000"))), "upstream vllm {")
-    assert text.count("resolve max_fails=1 fail_timeout=2s;") == 2
+    replicated = config(vllm_replicas=("vllm-0:8000", "vllm-1:8000"))
+    text = block(render_nginx_conf(replicated), "upstream vllm {")
+    assert "include /var/tmp/replicas.conf;" in text
+    assert gateway_files(replicated)["replicas.conf"].count("resolve max_fails=1 fail_timeout=2s;") == 2
     assert "zone vllm" in text
     assert text.index("least_conn") < text.index("keepalive")
 
 
 def test_settings_arrive_in_the_text() -> None:
     text = render_nginx_conf(config(
-        max_body_mib=7, timeout_s=77, header_timeout_s=8, body_timeout_s=9, retry_after_s=11, shutdown_s=12,
+        max_body_mib=7, timeout_s=77, header_timeout_s=8, body_timeout_s=9, retry_after_s=11, drain_s=12,
         workers=3, server_names=("ai.example.com", "[::1]"), resolver="10.0.0.53",
     ))  # fmt: skip
     for line in (
         "client_max_body_size 7m;", "proxy_read_timeout 77s;", "client_header_timeout 8s;", "client_body_timeout 9s;",
-        '"503:" 11;', "worker_shutdown_timeout 12s;", "worker_processes 3;", "server_name ai.example.com [::1];",
+        '"503:" $outage_s;', "worker_shutdown_timeout 12s;", "worker_processes 3;", "server_name ai.example.com [::1];",
         "resolver 10.0.0.53 valid=1s",
     ):  # fmt: skip
         assert line in text
@@ -134,15 +138,31 @@ def test_a_restricted_client_is_refused_outside_its_paths() -> None:
     assert [path for path, refused in verdicts.items() if not refused] == [
         "/v1/models", "/v1/models/x", "/api/x.y", "/api/x.y/z",
     ]  # fmt: skip
-    assert text.count("if ($path_refused) { return 403; }") == 5
+    assert text.count("if ($path_refused)") == text.count('if ($client = "") { return 401; }')
     assert "path_refused" not in render_nginx_conf(BASE)
 
 
 def test_an_open_folder_of_the_app_is_a_prefix_and_an_open_page_is_exact() -> None:
     text = render_nginx_conf(config(public_app_paths=("/", "/health", "/static/")))
     assert "location = / {" in text
-    assert "proxy_pass http://app/health;" in block(text, f"location = /health {{\n{' ' * 12}limit_req")
+    assert "proxy_pass http://app/health;" in block(text, f"location = /health {{\n{' ' * 12}if")
     assert "proxy_pass http://app;" in block(text, "location ^~ /static/ {")
+
+
+def test_the_apps_event_streams_may_be_silent_longer_than_other_answers() -> None:
+    text = render_nginx_conf(config(timeout_s=5))
+    for opening in ("location = /api/events {", "location = /mcp {", "location ^~ /mcp/ {"):
+        assert "proxy_read_timeout 60s;" in block(text, opening)
+    assert "proxy_read_timeout" not in block(text, "location ^~ /api/ {")
+    assert "proxy_read_timeout 300s;" in block(render_nginx_conf(BASE), "location = /api/events {")
+
+
+def test_a_path_of_the_app_is_open_with_what_is_below_it_and_nothing_that_only_begins_like_it() -> None:
+    text = render_nginx_conf(BASE)
+    for path in BASE.app_paths:
+        assert f"location = {path} {{" in text
+        assert f"location ^~ {path}/ {{" in text
+        assert f"location ^~ {path} {{" not in text
 
 
 def test_every_error_is_json_as_openai_clients_expect_it() -> None:
@@ -199,7 +219,6 @@ def test_vllms_own_key_is_checked_too() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [
-    ("vllm_replicas", []),
     ("vllm_replicas", ["vllm-0"]),
     ("vllm_replicas", ["vllm-0:8000; evil"]),
     ("app", "pageindex:0"),

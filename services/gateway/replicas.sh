@@ -1,0 +1,20 @@
+# Says and changes which replicas the gateway uses, while it runs; `python -m rollout` calls this.
+#   show FILE | keep FILE < content | put FILE < content | reload
+# `put` replaces a file that nginx includes in one step, and only by one that nginx accepts. `reload` is graceful:
+# requests that run are finished by the old workers.
+set -eu
+here=/run/pageindex-stack state=/var/tmp
+case "$1" in
+show) [ ! -e "$state/$2" ] || cat "$state/$2" ;;
+keep)
+    cat >"$state/$2.new"
+    mv "$state/$2.new" "$state/$2"
+    ;;
+put)
+    cat >"$state/$2.new"
+    sed "s#$state/$2;#$state/$2.new;#" "$here/nginx.conf" >/tmp/candidate.conf
+    nginx -t -q -e stderr -c /tmp/candidate.conf
+    mv "$state/$2.new" "$state/$2"
+    ;;
+reload) nginx -e stderr -c "$here/nginx.conf" -s reload ;;
+esac
