@@ -12,10 +12,12 @@ from components.command import ask, await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from planning import gateway_config as nginx
+from planning.gateway_replicas import STATE_DIR
 from planning.settings import GatewaySettings
 from planning.ssh import HostAddress
 
 STARTUP_S = 60
+INNER_ALIAS = "gateway"  # on the internal network
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
 
 
@@ -79,7 +81,7 @@ class Gateway(pulumi.ComponentResource):
                 component="gateway",
                 image=image.image_id,
                 files={
-                    nginx.NGINX_CONF: nginx.render_nginx_conf(config),
+                    **nginx.gateway_files(config),
                     nginx.CLIENT_KEYS_CONF: pulumi.Output.secret(
                         pulumi.Output.all(**args.client_keys).apply(nginx.render_client_keys)
                     ),
@@ -89,6 +91,12 @@ class Gateway(pulumi.ComponentResource):
                 },
             ),
             pulumi.ResourceOptions(parent=self),
+        )
+        state = docker.Volume(
+            f"{name}-state",
+            name=f"{args.prefix}-gateway-state",  # which replicas are in use; outlives the container
+            labels=label_args(labels(args.prefix, "gateway-state", "-")),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         host_name = f"{args.prefix}-gateway"
         wanted_ports = [settings.api_port, settings.app_port]
@@ -109,14 +117,17 @@ class Gateway(pulumi.ComponentResource):
             host_name=host_name,
             image=image.image_id,
             user=nginx.USER,
-            networks=[{"name": args.network_name}, {"name": edge.name}],
+            networks=[{"name": args.network_name, "aliases": [INNER_ALIAS]}, {"name": edge.name}],
             labelled={
                 **labels(args.prefix, "gateway", fingerprint(config.model_dump(), settings.model_dump())),
                 "pageindex-stack.files": files.digest,
             },
-            entrypoints=list(nginx.ENTRYPOINT),
-            command=list(nginx.COMMAND),
-            volumes=[{"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True}],
+            entrypoints=list(nginx.START[:1]),
+            command=list(nginx.START[1:]),
+            volumes=[
+                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
+                {"volume_name": state.name, "container_path": STATE_DIR},
+            ],
             tmpfs={"/tmp": f"size={config.tmpfs_mib}m"},
             memory_mib=MEMORY_MIB + config.tmpfs_mib,
             stop_timeout=config.stop_timeout_s,

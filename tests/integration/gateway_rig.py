@@ -125,7 +125,7 @@ class Gateway:
     def up(self) -> None:
         # Never-started container, volume, read-only mount: the way that the program delivers files.
         files = {
-            gw.NGINX_CONF: gw.render_nginx_conf(self.config),
+            **gw.gateway_files(self.config),
             gw.CLIENT_KEYS_CONF: gw.render_client_keys(KEYS),
             gw.UPSTREAM_KEY_CONF: gw.render_upstream_key(UPSTREAM_KEY),
         }
@@ -139,9 +139,10 @@ class Gateway:
             "run", "-d", "--name", f"{self.name}-gateway", "--network", f"{self.name}-net",
             "--user", gw.USER, "--read-only", "--tmpfs", f"/tmp:size={self.config.tmpfs_mib}m,noexec,nosuid,nodev",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64",
-            "--stop-signal", gw.STOP_SIGNAL, "-v", f"{volume}:ro", "--entrypoint", gw.ENTRYPOINT[0],
+            "--stop-signal", gw.STOP_SIGNAL, "-v", f"{volume}:ro",
+            "-v", f"{self.name}-state:{gw.STATE_DIR}", "--entrypoint", gw.START[0],
             "--health-cmd", " ".join(gw.HEALTH_COMMAND), "--health-interval", "1s",
-            "-p", f"127.0.0.1::{gw.API_PORT}", "-p", f"127.0.0.1::{gw.APP_PORT}", image, *gw.COMMAND,
+            "-p", f"127.0.0.1::{gw.API_PORT}", "-p", f"127.0.0.1::{gw.APP_PORT}", image, *gw.START[1:],
         )  # fmt: skip
         for port in (gw.API_PORT, gw.APP_PORT):
             self.ports[port] = int(docker("port", f"{self.name}-gateway", str(port)).rpartition(":")[2])
@@ -163,7 +164,8 @@ class Gateway:
         names = [f"{self.name}-gateway", f"{self.name}-files", *(backend.container for backend in self.backends)]
         subprocess.run(["docker", "rm", "-f", "-v", *names], capture_output=True, check=False)
         subprocess.run(["docker", "network", "rm", f"{self.name}-net"], capture_output=True, check=False)
-        subprocess.run(["docker", "volume", "rm", f"{self.name}-conf"], capture_output=True, check=False)
+        volumes = [f"{self.name}-conf", f"{self.name}-state"]
+        subprocess.run(["docker", "volume", "rm", *volumes], capture_output=True, check=False)
 
     def logs(self) -> str:
         done = subprocess.run(["docker", "logs", f"{self.name}-gateway"], capture_output=True, check=True)
