@@ -11,6 +11,10 @@ import toolchain.installation
 from quickstart import pulumi_state
 from quickstart.paths import VENV
 
+# On a host over ssh each of Pulumi's requests may be a login of its own until the first one can be shared, and sshd
+# drops logins from the tenth on (MaxStartups). Pulumi's own default is four for each core of this machine.
+MOST_REQUESTS_AT_A_TIME = 8
+
 
 def variables() -> dict[str, str]:
     """What to add to the environment; what the user has set stays as it is."""
@@ -23,6 +27,8 @@ def variables() -> dict[str, str]:
     endpoint = lab.hub.endpoint_in_use()
     if endpoint and "HF_ENDPOINT" not in os.environ:
         added["HF_ENDPOINT"] = endpoint
+    if "PULUMI_PARALLEL" not in os.environ:
+        added["PULUMI_PARALLEL"] = str(MOST_REQUESTS_AT_A_TIME)
     added["PATH"] = _path(str(found.bin_dir) if found and found.is_ours else None)
     return added
 

@@ -17,6 +17,7 @@ from tests.integration.sshd_rig import Sshd, end_shared_connection
 
 pytestmark = pytest.mark.integration
 VOLUMES = 6
+MANY_VOLUMES = 24
 PROGRAM = """
 import json, pulumi, pulumi_docker as docker
 given = json.loads(open("given.json").read())
@@ -29,11 +30,11 @@ for number in range({count}):
 class Program:
     """A stack of a few volumes on the host behind sshd."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, volumes: int = VOLUMES):
         self.directory, self.prefix = directory, f"pageindex-ssh-{uuid.uuid4().hex[:8]}"
         (directory / "state").mkdir(parents=True)
         (directory / "Pulumi.yaml").write_text("name: over-ssh\nruntime: python\n")
-        (directory / "__main__.py").write_text(PROGRAM.format(count=VOLUMES))
+        (directory / "__main__.py").write_text(PROGRAM.format(count=volumes))
         (directory / ".venv").symlink_to(REPOSITORY / ".venv")
         self.environment = {
             **environment(),
@@ -46,6 +47,11 @@ class Program:
     def on(self, host: SshHost) -> None:
         given = {"address": host.address, "options": host.provider_options(), "prefix": self.prefix}
         (self.directory / "given.json").write_text(json.dumps(given))
+
+    def end(self) -> None:
+        self.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
+        for name in docker("volume", "ls", "--quiet", "--filter", f"name={self.prefix}").split():
+            docker("volume", "rm", "--force", name, ok=False)
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -82,6 +88,20 @@ def test_the_provider_works_over_one_connection_and_not_with_another_key(sshd: S
         assert "Host key verification failed" in refused.stdout + refused.stderr
         program.on(sshd.host())
     finally:
-        program.pulumi("destroy", "--yes", "--skip-preview", "--run-program")
-        for name in docker("volume", "ls", "--quiet", "--filter", f"name={program.prefix}").split():
-            docker("volume", "rm", "--force", name, ok=False)
+        program.end()
+
+
+def test_without_a_connection_to_share_no_request_is_dropped(sshd: Sshd, tmp_path: Path) -> None:
+    """As `pulumi destroy` and `refresh` meet a host: nothing of ours has opened a connection before them."""
+    sshd.stop()
+    sshd.start("MaxStartups 10:100:10", "MaxSessions 10")  # the tenth is dropped, not just perhaps
+    program = Program(tmp_path / "program", MANY_VOLUMES)
+    program.on(sshd.host())
+    try:
+        for arguments in (("up", "--skip-preview"), ("refresh", "--skip-preview"), ("destroy", "--skip-preview")):
+            end_shared_connection(sshd.host())
+            done = program.pulumi(*arguments, "--yes")
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "drop connection" not in sshd.log.read_text()
+    finally:
+        program.end()

@@ -41,6 +41,14 @@ def test_a_backend_and_a_passphrase_that_the_user_chose_stay(monkeypatch: pytest
     assert "PULUMI_CONFIG_PASSPHRASE_FILE" not in found
 
 
+@pytest.mark.usefixtures("bare")
+def test_requests_at_a_time_are_bounded_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PULUMI_PARALLEL", raising=False)
+    assert int(environment.variables()["PULUMI_PARALLEL"]) < 10  # from the tenth login on, sshd drops some
+    monkeypatch.setenv("PULUMI_PARALLEL", "64")
+    assert "PULUMI_PARALLEL" not in environment.variables()
+
+
 def test_an_earlier_login_counts_as_a_choice(bare: Path) -> None:
     credentials = bare / ".pulumi" / "credentials.json"
     credentials.parent.mkdir()
