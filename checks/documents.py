@@ -10,11 +10,13 @@ import yaml
 
 from checks.http_client import Asker
 
+INDEXED_WITHIN_S = 600.0
+POLL_S = 0.5
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
 def documents(facts: dict[str, Any]) -> dict[str, Any]:
-    """Upload the first sample, ask its first question, compare the words and the page of the answer."""
+    """Index the first sample, ask its first question, compare the words and the page of the answer."""
     app = Asker(facts, facts["app_url"])
     app.request("GET", "/ready")
     sample = yaml.safe_load((SAMPLES / "questions.yaml").read_text(encoding="utf-8"))["documents"][0]
@@ -24,6 +26,7 @@ def documents(facts: dict[str, Any]) -> dict[str, Any]:
     started = time.monotonic()
     document = upload(app, path)
     try:
+        indexed(app, document)
         answer = app.request(
             "POST", "/api/ask", json={"question": expected["question"], "document_ids": [document["id"]]}
         ).json()
@@ -47,12 +50,24 @@ def documents(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def upload(app: Asker, path: Path) -> dict[str, Any]:
-    """Upload a file; the app answers with the same document if it has it already."""
+    """Upload a file; the app queues it, or answers with the same document if it has it already."""
     kind = "application/pdf" if path.suffix == ".pdf" else "text/markdown"
     with path.open("rb") as file:
-        answer = app.request("POST", "/api/documents", 201, 200, files={"file": (path.name, file, kind)})
+        answer = app.request("POST", "/api/documents", 202, 200, files={"file": (path.name, file, kind)})
     uploaded: dict[str, Any] = answer.json()
     return uploaded
+
+
+def indexed(app: Asker, document: dict[str, Any], within_s: float = INDEXED_WITHIN_S) -> dict[str, Any]:
+    """Wait until the document can be asked."""
+    deadline = time.monotonic() + within_s
+    while document["status"] != "ready":
+        if document["status"] == "failed" or time.monotonic() > deadline:
+            error = document["error"] or {"message": f"its status is {document['status']}", "hint": ""}
+            raise app.failure(f"{document['name']!r} indexed within {within_s:.0f} s", error["message"], error["hint"])
+        time.sleep(POLL_S)
+        document = app.request("GET", f"/api/documents/{document['id']}").json()
+    return document
 
 
 def holds(text: str, words: list[str | list[str]]) -> bool:

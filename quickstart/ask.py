@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from quickstart.console import StepFailed, main_guard, step
+from quickstart.console import Step, StepFailed, main_guard, step
 from quickstart.pulumi import outputs
 
 TIMEOUT_S = 900.0
+POLL_S = 0.5
 
 
 def ask(stack: str, document: Path, question: str) -> dict[str, Any]:
@@ -26,20 +28,41 @@ def ask(stack: str, document: Path, question: str) -> dict[str, Any]:
         timeout=TIMEOUT_S,
         trust_env=False,
     )
-    with step(f"Upload {document.name}") as current:
-        current.say("building its tree; the model writes the summaries")
+    with step(f"Index {document.name}") as current:
         with document.open("rb") as file:
             kind = "application/pdf" if document.suffix == ".pdf" else "text/markdown"
             answer = _send(client, "POST", "/api/documents", files={"file": (document.name, file, kind)})
         uploaded = answer.json()
-        if answer.status_code == httpx.codes.OK:
+        if answer.status_code == httpx.codes.OK and uploaded["status"] == "ready":
             current.result("known already")
+        else:
+            _await_indexed(client, uploaded["id"], current)
     with step("Ask") as current:
         current.say("choosing sections, reading pages, answering")
         body = {"question": question, "document_ids": [uploaded["id"]]}
         found_answer: dict[str, Any] = _send(client, "POST", "/api/ask", json=body).json()
     show(question, found_answer)
     return found_answer
+
+
+def _await_indexed(client: httpx.Client, document_id: str, current: Step) -> None:
+    """Show how far indexing is until the document can be asked."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while True:
+        document = _send(client, "GET", f"/api/documents/{document_id}").json()
+        error, progress = document["error"], document["progress"]
+        if document["status"] == "ready":
+            return
+        if document["status"] == "failed":
+            raise StepFailed(error["message"], error["hint"])
+        if time.monotonic() > deadline:
+            raise StepFailed(f"not indexed within {TIMEOUT_S:.0f} s; it goes on in the background", "ask again later")
+        if error:
+            current.say(error["message"])
+        elif progress:
+            counts = f" {progress['done']} of {progress['total']}" if progress["total"] else ""
+            current.say(f"{progress['stage'].replace('_', ' ')}{counts}")
+        time.sleep(POLL_S)
 
 
 def show(question: str, answer: dict[str, Any]) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pageindex_app.answering import Source
+from pageindex_app.answering import Source, final
 from pageindex_app.retrieval import Parts, retrieve
 from pageindex_app.services import Services
 from pageindex_app.settings import Settings
 from pageindex_app.two_step import TwoStep
+from pageindex_app.uploads import receive
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 VARIANTS = {
@@ -47,7 +48,7 @@ async def evaluate(services: Services, variant: str, questions: list[dict[str, A
         pages = [(document.name, page) for document, page in found.pages]
         wanted = {(asked["file"], page) for page in asked["pages"]}
         started = time.monotonic()
-        answer = await strategy.answer(asked["question"], sources)
+        answer = await final(strategy.stream(asked["question"], sources))
         seconds.append(time.monotonic() - started)
         hit = right(answer.answer, asked["words"])
         where = {(citation.document, page) for citation in answer.citations for page in citation.pages}
@@ -81,12 +82,15 @@ async def main(variants: list[str]) -> None:
                 yield content
 
             started = time.monotonic()
-            document, _ = await services.indexer.add(await services.indexer.receive(entry["file"], chunks()))
+            incoming = services.library.incoming
+            document, _ = services.indexer.add(await receive(entry["file"], chunks(), incoming, services.settings))
+            while (document := services.library.get(document.id)).status not in ("ready", "failed"):
+                await asyncio.sleep(0.1)
             print(f"indexed {document.name}: {document.pages} pages in {time.monotonic() - started:.1f} s", flush=True)
         questions = [{**asked, "file": entry["file"]} for entry in plan["documents"] for asked in entry["questions"]]
         for variant in variants:
             await evaluate(services, variant, questions)
-        services.indexer.stop()
+        await services.indexer.stop()
         await services.model.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.conftest import Stack
+from tests.integration.documents import indexed
 from tests.integration.pulumi_project import docker, started_at
 
 pytestmark = pytest.mark.integration
@@ -26,8 +27,8 @@ def test_a_question_about_an_uploaded_pdf_is_answered_with_its_page(
 ) -> None:
     client = stack.client()
     path = sample("warehouse-lease.pdf")
-    with path.open("rb") as file:
-        document = client.post("/api/documents", files={"file": (path.name, file, "application/pdf")}).json()
+    document = indexed(client, path.name, path.read_bytes())
+    assert document["status"] == "ready", document
     body = {"question": "How much is the rent per month?", "document_ids": [document["id"]]}
     answer = client.post("/api/ask", json=body).json()
     assert "38,500" in answer["answer"]

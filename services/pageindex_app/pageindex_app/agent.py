@@ -5,15 +5,16 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pageindex.local_store import DocStore
 
 from . import citations
-from .answering import Answer, Source
+from .answering import Answer, Event, Source, Stage, Turn
 from .errors import AppError, model_unavailable
+from .follow_up import last_turns
 from .logs import request_id
 from .offline import go_offline
 from .search import DocumentIndex, Passage
@@ -34,12 +35,15 @@ class Agent:
         self._pageindex_dir = pageindex_dir
         self._slots = asyncio.Semaphore(settings.model_concurrency)
 
-    async def answer(self, question: str, sources: Sequence[Source]) -> Answer:
+    async def stream(
+        self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
+    ) -> AsyncIterator[Event]:
+        yield Stage("choosing_sections", {"documents": len(sources)})
         async with self._slots:
-            reply = await _in_thread(self._chat, question, sources)
-        return _answer(reply, question, [source.index for source in sources])
+            reply = await _in_thread(self._chat, _messages(question, history), sources)
+        yield _answer(reply, question, [source.index for source in sources])
 
-    def _chat(self, question: str, sources: Sequence[Source]) -> str:
+    def _chat(self, messages: list[dict[str, str]], sources: Sequence[Source]) -> str:
         """Blocking; PageIndex runs an event loop of its own."""
         go_offline()
         from pageindex import PageIndexAPIError, PageIndexLocalClient
@@ -62,7 +66,7 @@ class Agent:
             )
             try:
                 return client.chat(
-                    question,
+                    messages,
                     doc_id=ids,
                     citations=True,
                     max_turns=_TURNS_MOST,
@@ -70,6 +74,11 @@ class Agent:
                 )
             except PageIndexAPIError as error:
                 raise _explain(error) from error
+
+
+def _messages(question: str, history: Sequence[Turn]) -> list[dict[str, str]]:
+    turns = [{"role": turn.role, "content": turn.content} for turn in last_turns(history)]
+    return [*turns, {"role": "user", "content": question}]
 
 
 async def _in_thread(function: Any, *arguments: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The two ways to an answer have one shape: question and documents in, answer with citations out."""
+"""The two ways to an answer have one shape: question and documents in, events out, the answer last."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 
@@ -11,6 +11,7 @@ from .library import Document
 from .search import DocumentIndex
 
 Support = Literal["supported", "quoted", "none"]
+StageName = Literal["choosing_sections", "reading_pages", "answering"]
 
 
 class Answer(BaseModel):
@@ -25,6 +26,34 @@ class Answer(BaseModel):
     support: Support
     citations: list[Citation]
     mode: Literal["two-step", "agent"]
+    conversation_id: str | None = None
+    dropped_citations: int = 0  # that the model claimed and no page bears out
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What is being done now. A repeated "answering" means: forget the tokens so far."""
+
+    name: StageName
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of the answer as the model writes it; the answer that comes last may differ."""
+
+    text: str
+
+
+Event = Stage | Token | Answer
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What was said before in a conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str
 
 
 @dataclass(frozen=True)
@@ -36,6 +65,18 @@ class Source:
 
 
 class Strategy(Protocol):
-    """How questions are answered."""
+    """How questions are answered. The last event is the answer; closing the iterator ends the model's work."""
 
-    async def answer(self, question: str, sources: Sequence[Source]) -> Answer: ...
+    def stream(
+        self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
+    ) -> AsyncIterator[Event]: ...
+
+
+async def final(events: AsyncIterator[Event]) -> Answer:
+    """The answer at the end of the events."""
+    answer: Answer | None = None
+    async for event in events:
+        if isinstance(event, Answer):
+            answer = event
+    assert answer is not None, "a strategy ends with an answer"  # noqa: S101
+    return answer

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from . import api
+from . import routes_ask, routes_conversations, routes_documents, routes_service
 from .errors import install_error_handlers
 from .middleware import BodyLimit, RequestContext
 from .offline import go_offline
@@ -30,14 +30,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             yield
         finally:
             tempfile.tempdir = previous
-            services.indexer.stop()
+            await services.indexer.stop()
             await services.model.close()
 
     # No docs page: it would load its scripts from another host.
     app = FastAPI(title="PageIndex", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = services
     install_error_handlers(app)
-    app.include_router(api.router)
+    for routes in (routes_service, routes_documents, routes_ask, routes_conversations):
+        app.include_router(routes.router)
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(RequestContext)  # added last, so it is the outermost
     return app

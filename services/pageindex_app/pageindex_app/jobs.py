@@ -18,6 +18,7 @@ from typing import Any
 import pypdfium2  # type: ignore[import-untyped]
 from pageindex.local_store import DocStore
 
+from .failures import Failure
 from .markdown import outline, page_nodes
 from .offline import go_offline
 
@@ -71,14 +72,6 @@ class Job:
     connection: Connection
 
 
-@dataclass(frozen=True)
-class Failure:
-    """Why a job came to nothing; travels back to the API's process, which words it."""
-
-    code: str
-    detail: str = ""
-
-
 def prepare() -> None:
     """Run once in a new worker: the imports take seconds, and its log looks like the service's."""
     from .logs import configure_logging
@@ -95,7 +88,7 @@ def ready() -> int:
 def run(job: Job) -> Failure | None:
     """Index the file; None once the document is stored, and nothing is stored otherwise."""
     try:
-        if job.kind == "markdown":
+        if job.kind != "pdf":
             return _index_markdown(job)
         return _inspect(job.file, job.max_pages) or _index_pdf(job)
     except Exception as error:
@@ -107,12 +100,12 @@ def _inspect(file: Path, max_pages: int) -> Failure | None:
     try:
         pdf = pypdfium2.PdfDocument(file)
     except pypdfium2.PdfiumError as error:
-        return Failure("encrypted") if "password" in str(error).lower() else Failure("damaged")
+        return Failure(code="encrypted") if "password" in str(error).lower() else Failure(code="damaged")
     try:
         if len(pdf) == 0:
-            return Failure("empty")
+            return Failure(code="empty")
         if len(pdf) > max_pages:
-            return Failure("too_many_pages", str(len(pdf)))
+            return Failure(code="too_many_pages", detail=str(len(pdf)))
         drawn = False
         for page in pdf:
             if page.get_textpage().get_text_bounded().strip():
@@ -120,7 +113,7 @@ def _inspect(file: Path, max_pages: int) -> Failure | None:
             drawn = drawn or next(page.get_objects(max_depth=1), None) is not None
         return Failure("scanned" if drawn else "empty")
     except pypdfium2.PdfiumError:
-        return Failure("damaged")
+        return Failure(code="damaged")
     finally:
         pdf.close()
 
@@ -162,9 +155,9 @@ def _index_markdown(job: Job) -> Failure | None:
 
     parsed = outline(job.file.read_text(encoding="utf-8-sig"), job.file.stem)
     if not parsed.pages:
-        return Failure("empty")
+        return Failure(code="empty")
     if len(parsed.pages) > job.max_pages:
-        return Failure("too_many_pages", str(len(parsed.pages)))
+        return Failure(code="too_many_pages", detail=str(len(parsed.pages)))
     config = job.connection.index_config(job.storage)
     _llm_backend.set(config["backend"])
     asyncio.run(
@@ -212,11 +205,11 @@ def _explain(error: Exception) -> Failure:
     while cause is not None:
         status = getattr(cause, "status_code", None)
         if isinstance(cause, LLMRetriesExhausted) or (status is not None and status != 400):
-            return Failure("model_unavailable", f"it answered {status}" if status else "it does not answer")
+            return Failure(code="model_unavailable", detail=f"it answered {status}" if status else "it does not answer")
         if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-            return Failure("storage_full")
+            return Failure(code="storage_full")
         cause = cause.__cause__ or cause.__context__
     reason = str(error).lower()
     if "no text layer" in reason or "pages are blank" in reason:
-        return Failure("scanned")
-    return Failure("damaged")
+        return Failure(code="scanned")
+    return Failure(code="damaged")

@@ -1,18 +1,18 @@
-"""The documents on disk: PageIndex's own store is the only record, originals lie beside it.
+"""The documents on disk: PageIndex's own store is the record of what is ready, originals lie beside it.
 
     <data>/pageindex/docs/<pageindex id>/   tree, pages and doc.json, which PageIndex writes last
     <data>/originals/<document id>/<name>   the file as it was uploaded
+    <data>/jobs/<document id>.json          what is queued, being indexed, or failed
     <data>/incoming/                        uploads that are still arriving
 
-A document exists once PageIndex has written doc.json; whatever a crash leaves before that is swept
-away at the next start.
+A document is ready once PageIndex has written doc.json. A crash leaves jobs, which start again, and
+half-written folders, which are swept away at the next start.
 """
 
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,25 @@ from typing import Any, Literal
 from pageindex.local_store import DocStore
 from pageindex.naming import sanitize_filename, truncate_filename
 
+from .changes import Changes
 from .errors import AppError, document_not_found
+from .failures import refusal
+from .job_records import JobRecord, JobRecords, Kind, sync_folder
 from .search import DocumentIndex
+from .settings import Settings
 
 _INDEXES_KEPT = 256  # documents whose pages and postings stay in memory, about 1 MiB per 300 pages
 
-Kind = Literal["pdf", "markdown"]
+Status = Literal["queued", "indexing", "ready", "failed"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far indexing is: ``done`` of ``total`` in this stage."""
+
+    stage: str
+    done: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,14 +48,24 @@ class Document:
     id: str  # from the content: the same bytes are the same document
     name: str
     kind: Kind
-    pages: int
+    pages: int | None
     size_bytes: int
     created_at: str
-    description: str
-    pageindex_id: str
+    description: str = ""
+    status: Status = "ready"
+    progress: Progress | None = None
+    error: dict[str, str] | None = None
+    pageindex_id: str | None = None  # None until it has been indexed once
+    indexed_at: str = ""
+
+    @property
+    def readable(self) -> bool:
+        """Whether it can be asked; one that is indexed anew still can."""
+        return self.pageindex_id is not None
 
     def public(self) -> dict[str, Any]:
         """As the API shows it."""
+        progress = self.progress
         return {
             "id": self.id,
             "name": self.name,
@@ -51,128 +74,225 @@ class Document:
             "size_bytes": self.size_bytes,
             "created_at": self.created_at,
             "description": self.description,
+            "status": self.status,
+            "progress": progress and {"stage": progress.stage, "done": progress.done, "total": progress.total},
+            "error": self.error,
         }
 
 
-def _document(meta: dict[str, Any]) -> Document | None:
+def _stored(meta: dict[str, Any]) -> Document | None:
     ours = meta.get("metadata") or {}
     if "id" not in ours:
         return None
+    indexed_at = f"{datetime.fromisoformat(meta['createdAt']).isoformat(timespec='milliseconds')}Z"
     return Document(
         id=ours["id"],
-        name=meta["name"],
+        name=ours.get("name") or meta["name"],
         kind=ours["kind"],
         pages=meta["pageNum"],
         size_bytes=ours["size_bytes"],
-        created_at=f"{datetime.fromisoformat(meta['createdAt']).isoformat(timespec='milliseconds')}Z",
+        created_at=ours.get("created_at") or indexed_at,
         description=(meta.get("description") or "").strip(),
         pageindex_id=meta["id"],
+        indexed_at=indexed_at,
     )
 
 
 class Library:
     """All documents of one data directory. One process owns it; its index workers only add."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, settings: Settings) -> None:
+        data_dir = settings.data_dir
+        self._settings = settings
         self.pageindex_dir = data_dir / "pageindex"
         self.incoming = data_dir / "incoming"
         self.originals = data_dir / "originals"
+        self.changes = Changes()
         self._store = DocStore(str(self.pageindex_dir))
-        self._documents: dict[str, Document] = {}
+        self._records = JobRecords(data_dir / "jobs")
+        self._ready: dict[str, Document] = {}
+        self._jobs: dict[str, JobRecord] = {}
+        self._progress: dict[str, Progress] = {}
         self._indexes: OrderedDict[str, DocumentIndex] = OrderedDict()
-        self._reserved: set[str] = set()
 
     def open(self) -> None:
         """Create the folders, read what is there, sweep away what a crash left."""
         for folder in (self.pageindex_dir, self.originals, self.incoming):
             folder.mkdir(parents=True, exist_ok=True)
+        self._jobs = {record.id: record for record in self._records.load()}
         self.refresh()
+        for record in list(self._jobs.values()):
+            ready = self._ready.get(record.id)
+            if (ready is not None and ready.pageindex_id != record.replaces) or self._find_original(record) is None:
+                self._forget_job(record.id)  # stored just before the crash, or nothing is left of it
         self.sweep()
 
     def refresh(self) -> None:
-        """Read PageIndex's records again."""
-        known = [_document(meta) for meta in self._store.list_metas()]
-        self._documents = {document.id: document for document in known if document}
+        """Read PageIndex's records again; of two for one document the newer counts."""
+        known = [_stored(meta) for meta in self._store.list_metas()]
+        newest = sorted((document for document in known if document), key=lambda document: document.indexed_at)
+        self._ready = {document.id: document for document in newest}
 
     def sweep(self) -> None:
         """Remove leftovers; only while nothing is being added."""
         for path in self.incoming.iterdir():
-            path.unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
         for path in self.originals.iterdir():
-            if path.name not in self._documents:
+            if path.name not in self._ready and path.name not in self._jobs:
                 shutil.rmtree(path, ignore_errors=True)
         docs = self.pageindex_dir / "docs"
-        known = {document.pageindex_id for document in self._documents.values()}
+        known = {document.pageindex_id for document in self._ready.values()}
         for path in docs.iterdir() if docs.is_dir() else ():
             if path.name not in known:
+                self._store.delete_document(path.name)
                 shutil.rmtree(path, ignore_errors=True)
+
+    # What is there.
 
     def all(self) -> list[Document]:
         """Newest first."""
-        return sorted(self._documents.values(), key=lambda document: (document.created_at, document.id), reverse=True)
+        found = [self._merged(document_id) for document_id in {**self._ready, **self._jobs}]
+        return sorted(found, key=lambda document: (document.created_at, document.id), reverse=True)
+
+    def ready(self) -> list[Document]:
+        """Those that can be asked, newest first."""
+        return [document for document in self.all() if document.readable]
 
     def find(self, document_id: str) -> Document | None:
-        return self._documents.get(document_id)
+        return self._merged(document_id) if document_id in self._ready or document_id in self._jobs else None
 
     def get(self, document_id: str) -> Document:
-        document = self._documents.get(document_id)
+        document = self.find(document_id)
         if document is None:
             raise document_not_found(document_id)
         return document
 
     def named(self, name: str) -> Document | None:
-        return next((document for document in self._documents.values() if document.name == name), None)
+        return next((document for document in self.all() if document.name == name), None)
+
+    def _merged(self, document_id: str) -> Document:
+        """What is stored, and on top of it what its job says."""
+        ready, job = self._ready.get(document_id), self._jobs.get(document_id)
+        if job is None:
+            return self._ready[document_id]
+        error = None
+        if job.failure is not None:
+            error = refusal(job.failure, self._settings).body()["error"]
+        document = ready or Document(job.id, job.name, job.kind, None, job.size_bytes, job.created_at)
+        # An index that could not be made anew leaves the old one, which still answers.
+        status: Status = "ready" if ready and job.state == "failed" else job.state
+        return replace(document, status=status, progress=self._progress.get(document_id), error=error)
 
     def tree(self, document: Document) -> list[dict[str, Any]]:
-        tree = self._store.get_tree(document.pageindex_id)
+        tree = self._store.get_tree(document.pageindex_id) if document.pageindex_id else []
         if tree is None:
             raise _unreadable(document)
         return tree
 
     def index(self, document: Document) -> DocumentIndex:
         """The document's pages, sections and postings; the ones used last stay in memory."""
-        index = self._indexes.pop(document.id, None)
+        key = document.pageindex_id or ""
+        index = self._indexes.pop(key, None)
         if index is None:
-            pages = self._store.get_pages(document.pageindex_id)
+            pages = self._store.get_pages(key)
             if pages is None:
                 raise _unreadable(document)
             texts = [page["markdown"] for page in pages]
             index = DocumentIndex(document.id, document.name, texts, self.tree(document))
-        self._indexes[document.id] = index
+        self._indexes[key] = index
         while len(self._indexes) > _INDEXES_KEPT:
             self._indexes.popitem(last=False)
         return index
 
-    def reserve_name(self, wanted: str, suffix: str) -> str:
-        """A name of our own making: no path, no odd characters, not taken; hold it until `release_name`."""
+    def original(self, document: Document) -> Path:
+        """The file as it was uploaded."""
+        found = self._find_original(document)
+        if found is None:
+            raise AppError(404, "no_original", f"The uploaded file of {document.name!r} is not kept any more.")
+        return found
+
+    def _find_original(self, document: Document | JobRecord) -> Path | None:
+        path = self.originals / document.id / document.name
+        return path if path.is_file() else None
+
+    # What is on its way.
+
+    def jobs(self, state: str) -> list[JobRecord]:
+        """Oldest first."""
+        found = [record for record in self._jobs.values() if record.state == state]
+        return sorted(found, key=lambda record: (record.created_at, record.id))
+
+    def job(self, document_id: str) -> JobRecord | None:
+        return self._jobs.get(document_id)
+
+    def save_job(self, record: JobRecord, progress: Progress | None = None) -> None:
+        """Remember the job's state, on disk and for whoever watches."""
+        self._records.save(record)
+        self._jobs[record.id] = record
+        self.set_progress(record.id, progress)
+
+    def set_progress(self, document_id: str, progress: Progress | None) -> None:
+        if progress is None:
+            self._progress.pop(document_id, None)
+        else:
+            self._progress[document_id] = progress
+        if document := self.find(document_id):
+            self.changes.document(document.public())
+
+    def finish_job(self, document_id: str) -> Document:
+        """The worker has stored the document: drop the job, and the index that the new one replaces."""
+        self.refresh()
+        ready = self._ready.get(document_id)
+        for meta in self._store.list_metas():
+            of = (meta.get("metadata") or {}).get("id")
+            if ready and of == document_id and meta["id"] != ready.pageindex_id:
+                self._store.delete_document(meta["id"])
+                self._indexes.pop(meta["id"], None)
+        self._forget_job(document_id)
+        document = self.get(document_id)
+        self.changes.document(document.public())
+        return document
+
+    def _forget_job(self, document_id: str) -> None:
+        self._records.remove(document_id)
+        self._jobs.pop(document_id, None)
+        self._progress.pop(document_id, None)
+
+    # Names and files.
+
+    def free_name(self, wanted: str, suffix: str) -> str:
+        """A name of our own making: no path, no odd characters, not taken."""
         base = sanitize_filename(wanted.replace("\\", "/").rsplit("/", 1)[-1].lstrip(".") or "document")
         if not base.lower().endswith(suffix):
             base = truncate_filename(f"{base}{suffix}")
-        taken = {document.name for document in self._documents.values()} | self._reserved
-        name, number = base, 0
+        taken = {document.name for document in self.all()}
+        name, number = base, 1
         while name in taken:
             number += 1
-            name = truncate_filename(base, suffix=f"_{number}")
-        self._reserved.add(name)
+            name = truncate_filename(base, suffix=f" ({number})")
         return name
-
-    def release_name(self, name: str) -> None:
-        self._reserved.discard(name)
 
     def keep_original(self, incoming: Path, document_id: str, name: str) -> Path:
         folder = self.originals / document_id
         folder.mkdir(exist_ok=True)
-        return incoming.replace(folder / name)
+        kept = incoming.replace(folder / name)
+        sync_folder(folder)
+        sync_folder(self.originals)
+        return kept
 
     def drop_original(self, document_id: str) -> None:
         shutil.rmtree(self.originals / document_id, ignore_errors=True)
 
     def delete(self, document_id: str) -> None:
+        """The job first: a crash in between must not bring the document back."""
         document = self.get(document_id)
-        self._store.delete_document(document.pageindex_id)
+        self._forget_job(document_id)
+        if document.pageindex_id:
+            self._store.delete_document(document.pageindex_id)
+            self._indexes.pop(document.pageindex_id, None)
+        self._ready.pop(document_id, None)
         self.drop_original(document_id)
-        self._documents.pop(document_id, None)
-        self._indexes.pop(document_id, None)
+        self.changes.removed(document_id)
 
     def writable(self) -> str | None:
         """Why nothing can be stored, or None."""
@@ -185,15 +305,7 @@ class Library:
         return None
 
 
-def walk(tree: list[dict[str, Any]], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
-    """(titles from the root, node) of every node in reading order."""
-    for node in tree:
-        here = (*path, node.get("title") or "")
-        yield here, node
-        yield from walk(node.get("nodes") or [], here)
-
-
 def _unreadable(document: Document) -> AppError:
     return AppError(
-        500, "document_unreadable", f"The stored index of {document.name!r} is damaged.", "Delete and upload it again."
+        500, "document_unreadable", f"The stored index of {document.name!r} is damaged.", "Re-index or delete it."
     )

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -83,22 +85,50 @@ class ModelClient:
         allowed = set(labels)
         return list(dict.fromkeys(label for label in chosen if label in allowed))[:most]
 
-    async def answer(self, messages: list[dict[str, str]], stop: list[str]) -> str:
-        return await self._chat(messages, max_tokens=self._settings.answer_max_tokens, stop=stop)
+    async def answer(self, messages: list[dict[str, str]], stop: list[str]) -> AsyncIterator[str]:
+        """The answer's pieces as the model writes them; closing the iterator ends the model's work."""
+        shown = 0
+        text = ""
+        with self._explained():
+            async with self._slots:
+                stream = await self._create(
+                    messages,
+                    max_tokens=self._settings.answer_max_tokens,
+                    stop=stop,
+                    stream=True,
+                )
+                async with stream:
+                    async for chunk in stream:
+                        text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+                        visible = _THOUGHTS.sub("", text).lstrip()
+                        if len(visible) > shown:
+                            yield visible[shown:]
+                            shown = len(visible)
 
     async def _chat(self, messages: list[dict[str, str]], **options: Any) -> str:
-        try:
+        with self._explained():
             async with self._slots:
-                client = self._client.with_options(api_key=self._settings.api_key())
-                reply = await client.chat.completions.create(
-                    model=self._settings.vllm_model,
-                    messages=messages,  # type: ignore[arg-type]
-                    temperature=0.0,
-                    extra_headers={"X-Request-Id": request_id.get()},
-                    # Models that think aloud need not do so to copy a fact; others ignore the field.
-                    extra_body={"chat_template_kwargs": {"enable_thinking": False}},
-                    **options,
-                )
+                reply = await self._create(messages, **options)
+        text = reply.choices[0].message.content or "" if reply.choices else ""
+        return _THOUGHTS.sub("", text).strip()
+
+    async def _create(self, messages: list[dict[str, str]], **options: Any) -> Any:
+        client = self._client.with_options(api_key=self._settings.api_key())
+        return await client.chat.completions.create(
+            model=self._settings.vllm_model,
+            messages=messages,  # type: ignore[arg-type]
+            temperature=0.0,
+            extra_headers={"X-Request-Id": request_id.get()},
+            # Models that think aloud need not do so to copy a fact; others ignore the field.
+            extra_body={"chat_template_kwargs": {"enable_thinking": False}},
+            **options,
+        )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """The client's exceptions as ours."""
+        try:
+            yield
         except openai.BadRequestError as error:
             if "context length" in str(error) or "too long" in str(error) or "max_tokens" in str(error):
                 raise PromptTooLong from error
@@ -111,8 +141,8 @@ class ModelClient:
             raise model_unavailable(f"it took longer than {self._settings.model_timeout_s} s") from error
         except openai.APIError as error:
             raise model_unavailable("it does not answer") from error
-        text = reply.choices[0].message.content or "" if reply.choices else ""
-        return _THOUGHTS.sub("", text).strip()
+        except httpx.HTTPError as error:  # in the middle of a stream the client lets them through
+            raise model_unavailable("it broke off in the middle") from error
 
 
 def _status_reason(error: openai.APIStatusError) -> str:

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
-from .answering import Answer, Source, Strategy
+from .answering import Answer, Event, Source, Strategy, Turn, final
 from .errors import AppError
-from .library import Library
+from .library import Document, Library
 from .markdown import outline
 from .search import DocumentIndex
 
@@ -21,27 +22,48 @@ class Questions:
         self._library = library
         self._strategy = strategy
 
-    async def ask(self, question: str, document_ids: Sequence[str] | None) -> Answer:
-        """Ask the named documents, or all of them."""
-        if document_ids:
-            documents = [self._library.get(document_id) for document_id in dict.fromkeys(document_ids)]
-        else:
-            documents = self._library.all()
-        if not documents:
-            raise AppError(
-                409, "no_documents", "There is no document to ask yet.", "Upload one with POST /api/documents."
-            )
+    async def stream(
+        self, question: str, document_ids: Sequence[str] | None, history: Sequence[Turn] = ()
+    ) -> AsyncIterator[Event]:
+        """Ask the named documents, or all of them: stages and tokens as they come, the answer last."""
+        documents = self._asked(document_ids)
         sources = await asyncio.to_thread(
             lambda: [Source(_prepared(self._library.index(document)), document) for document in documents]
         )
-        return await self._strategy.answer(question, sources)
+        async with aclosing(self._strategy.stream(question, sources, history)) as events:  # type: ignore[type-var]
+            async for event in events:
+                yield event
+
+    async def ask(self, question: str, document_ids: Sequence[str] | None, history: Sequence[Turn] = ()) -> Answer:
+        """The last event of ``stream``."""
+        return await final(self.stream(question, document_ids, history))
 
     async def process(self, document: str, query: str) -> Answer:
         """``document`` is the id of a stored one or a text; a text is read, answered from and forgotten."""
         if DOCUMENT_ID.fullmatch(document.strip()):
             return await self.ask(query, [document.strip()])
         index = await asyncio.to_thread(_from_text, document)
-        return await self._strategy.answer(query, [Source(index)])
+        return await final(self._strategy.stream(query, [Source(index)]))
+
+    def _asked(self, document_ids: Sequence[str] | None) -> list[Document]:
+        if document_ids:
+            documents = [self._library.get(document_id) for document_id in dict.fromkeys(document_ids)]
+        else:
+            documents = self._library.ready()
+        waiting = [document.name for document in documents if not document.readable]
+        if waiting:
+            raise AppError(
+                409,
+                "not_ready",
+                f"{waiting[0]!r} is not indexed yet.",
+                "GET /api/documents/{id} says how far it is; ask again when its status is ready.",
+                retry_after_s=5,
+            )
+        if not documents:
+            raise AppError(
+                409, "no_documents", "There is no document to ask yet.", "Upload one with POST /api/documents."
+            )
+        return documents
 
 
 def _prepared(index: DocumentIndex) -> DocumentIndex:

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from .agent import Agent
 from .answering import Strategy
+from .conversations import Conversations
 from .indexing import Indexer
 from .library import Library
+from .library_search import LibrarySearch
 from .model import ModelClient
 from .questions import Questions
 from .settings import Settings
@@ -16,16 +18,26 @@ from .two_step import TwoStep
 class Services:
     settings: Settings
     library: Library
+    library_search: LibrarySearch
     model: ModelClient
     indexer: Indexer
     questions: Questions
+    conversations: Conversations
 
     @classmethod
     def build(cls, settings: Settings) -> "Services":
         """Nothing is started or read yet."""
-        library = Library(settings.data_dir)
+        library = Library(settings)
         model = ModelClient(settings)
         strategy: Strategy = (
             Agent(settings, library.pageindex_dir) if settings.answer_mode == "agent" else TwoStep(model, settings)
         )
-        return cls(settings, library, model, Indexer(settings, library, model), Questions(library, strategy))
+        return cls(
+            settings=settings,
+            library=library,
+            library_search=LibrarySearch(library),
+            model=model,
+            indexer=Indexer(settings, library, model),
+            questions=Questions(library, strategy),
+            conversations=Conversations(settings.data_dir),
+        )

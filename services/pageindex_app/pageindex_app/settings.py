@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     )
     index_workers: int = Field(1, ge=1, description="Documents indexed at the same time, a process each.")
     index_timeout_s: int = Field(1800, ge=10, description="After this an indexing run is ended.")
+    index_memory_mib: int = Field(3072, ge=512, description="Address space of an index worker, MiB.")
     model_timeout_s: int = Field(120, ge=1, description="After this a single call to the model is given up.")
     summary_max_words: int = Field(150, ge=10, description="Longest summary of a section.")
     tree_optimize: Literal["full", "merge", "off"] | None = Field(

@@ -1,9 +1,11 @@
 """Two plain calls for models that cannot call tools: choose sections, then answer from their pages."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 
 from . import citations
-from .answering import Answer, Source
+from .answering import Answer, Event, Source, Stage, Token, Turn
+from .follow_up import in_context
 from .model import ModelClient, PromptTooLong
 from .retrieval import ALL_PARTS, Hit, Parts, retrieve
 from .settings import Settings
@@ -25,41 +27,70 @@ class TwoStep:
         self._settings = settings
         self._parts = parts
 
-    async def answer(self, question: str, sources: Sequence[Source]) -> Answer:
+    async def stream(
+        self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
+    ) -> AsyncIterator[Event]:
+        """The tokens shown are those of the last reading; the answer at the end has been checked."""
         documents = [source.index for source in sources]
+        question = in_context(question, history)
+        yield Stage("choosing_sections", {"documents": len(documents)})
         found = await retrieve(question, documents, self._model, self._settings, self._parts)
         if not found.hits:
-            return _nothing()
+            yield _nothing()
+            return
+        pages = [
+            {"document_id": document.document_id, "document": document.name, "page": page}
+            for document, page in found.pages
+        ]
+        yield Stage("reading_pages", {"pages": pages})
         sentences = citations.candidates([(hit.document, hit.passage) for hit in found.hits])
         evidence = citations.Evidence(question, sentences, documents)
-        read, reply = await self._read(question, found.hits)
-        bearing = evidence.bearing(reply)
+        reading = _Reading(self._model, self._settings)
+        async for event in reading.stream(question, found.hits):
+            yield event
+        reply, bearing = reading.reply, evidence.bearing(reading.reply)
         match = evidence.best_match()
-        if match and not evidence.convincing(reply, bearing) and len(read) > 1:
+        if match and not evidence.convincing(reply, bearing) and len(reading.read) > 1:
             # A small model loses the thread in several passages: let it read the best one alone.
-            _, second = await self._read(question, [hit for hit in found.hits if hit.passage is match.passage])
-            bearing_second = evidence.bearing(second)
-            if not bearing or evidence.convincing(second, bearing_second):
-                reply, bearing = second, bearing_second
+            async for event in reading.stream(question, [hit for hit in found.hits if hit.passage is match.passage]):
+                yield event
+            bearing_second = evidence.bearing(reading.reply)
+            if not bearing or evidence.convincing(reading.reply, bearing_second):
+                reply, bearing = reading.reply, bearing_second
         if cited := citations.cite(bearing[:1]):
-            return Answer(answer=reply, support="supported", citations=cited, mode="two-step")
-        if cited := citations.cite([match] if match else []):
-            return Answer(answer=cited[0].quote, support="quoted", citations=cited, mode="two-step")
-        return _nothing()
+            yield Answer(answer=reply, support="supported", citations=cited, mode="two-step")
+        elif cited := citations.cite([match] if match else []):
+            yield Answer(answer=cited[0].quote, support="quoted", citations=cited, mode="two-step")
+        else:
+            yield _nothing()
 
-    async def _read(self, question: str, hits: Sequence[Hit]) -> tuple[list[Hit], str]:
-        """What was read, and the model's answer from it; empty if it says that there is none."""
+
+class _Reading:
+    """The model's answer from some passages: what it read, and its words, empty if it found none."""
+
+    def __init__(self, model: ModelClient, settings: Settings) -> None:
+        self._model = model
+        self._settings = settings
+        self.read: list[Hit] = []
+        self.reply = ""
+
+    async def stream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Event]:
         room = self._settings.context_chars
-        read: list[Hit] = []
         for _ in range(3):
-            read = _within(hits, room)
+            self.read, self.reply = _within(hits, room), ""
+            yield Stage("answering")
             try:
-                reply = await self._model.answer(_prompt(question, read), STOP)
+                async with aclosing(self._model.answer(_prompt(question, self.read), STOP)) as pieces:  # type: ignore[type-var]
+                    async for piece in pieces:
+                        self.reply += piece
+                        yield Token(piece)
             except PromptTooLong:
                 room //= 2
                 continue
-            return read, "" if "not in the text" in reply.lower() else reply
-        return read, ""
+            break
+        self.reply = self.reply.strip()
+        if "not in the text" in self.reply.lower():
+            self.reply = ""
 
 
 def _nothing() -> Answer:

@@ -20,6 +20,7 @@ else:
     from fastapi.testclient import TestClient
     from pageindex_app.factory import create_app
     from pageindex_app.settings import Settings
+    from waiting import indexed
 
     SAMPLES = ROOT / "samples"
 
@@ -48,8 +49,8 @@ else:
             settings = settings_for(served, tmp_path_factory.mktemp("shared"), max_upload_mib=2, max_pages=40)
             with TestClient(create_app(settings)) as client:
                 for name in ("harbour-report-2025.pdf", "tide-buoy-manual.md"):
-                    reply = client.post("/api/documents", files={"file": (name, (SAMPLES / name).read_bytes())})
-                    assert reply.status_code == 201, reply.text
+                    document = indexed(client, name, (SAMPLES / name).read_bytes())
+                    assert document["status"] == "ready", document
                 yield client, served
 
     @pytest.fixture

@@ -26,6 +26,8 @@ class FakeModel:
     served: str = "default"
     busy_most: int = 0  # most calls seen at the same time
     delay_s: float = 0.0
+    delay_per_token_s: float = 0.0
+    hung_up: int = 0  # streams that the client closed before their end
     _busy: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -65,8 +67,10 @@ def _completion(message: dict[str, Any]) -> dict[str, Any]:
 def _chunks(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
     base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "default"}
     calls = [{"index": number, **call} for number, call in enumerate(message.get("tool_calls", []))]
-    delta = {"role": "assistant", "content": message.get("content")} | ({"tool_calls": calls} if calls else {})
-    yield base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    pieces: list[str | None] = [*re.findall(r"\s*\S+\s*?", message.get("content") or "")] or [None]
+    for piece in pieces:
+        delta = {"role": "assistant", "content": piece} | ({"tool_calls": calls} if calls else {})
+        yield base | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
     yield base | {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls" if calls else "stop"}]}
     yield base | {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
 
@@ -129,9 +133,14 @@ def fake_model(port: int = 0) -> Iterator[FakeModel]:
             self.send_header("Content-Type", "text/event-stream")
             self.send_header("Connection", "close")
             self.end_headers()
-            for chunk in _chunks(message):
-                self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
-            self.wfile.write(b"data: [DONE]\n\n")
+            try:
+                for chunk in _chunks(message):
+                    self.wfile.write(f"data: {json.dumps(chunk)}\n\n".encode())
+                    self.wfile.flush()
+                    time.sleep(model.delay_per_token_s)
+                self.wfile.write(b"data: [DONE]\n\n")
+            except OSError:
+                model.hung_up += 1
             self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", port), Handler)

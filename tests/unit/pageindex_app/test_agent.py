@@ -10,6 +10,7 @@ from conftest import SAMPLES, settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
 from pageindex_app.factory import create_app
+from waiting import indexed
 
 QUESTION = "How deep is the approach channel?"
 CLAIM = 'The channel is 11.8 metres deep <cite doc="harbour-report-2025.pdf" page="4"/>.'
@@ -43,8 +44,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClie
         settings = settings_for(served, tmp_path_factory.mktemp("agent"), answer_mode="agent", tree_optimize="merge")
         with TestClient(create_app(settings)) as client:
             content = Path(SAMPLES / "harbour-report-2025.pdf").read_bytes()
-            reply = client.post("/api/documents", files={"file": ("harbour-report-2025.pdf", content)})
-            assert reply.status_code == 201, reply.text
+            document = indexed(client, "harbour-report-2025.pdf", content)
+            assert document["status"] == "ready", document
             yield client, served
 
 

@@ -7,14 +7,15 @@ from fake_model import FakeModel
 from fastapi.testclient import TestClient
 from pageindex_app.text import occurs
 from pdfs import pdf, text_page
+from waiting import indexed
 
 QUESTION = "How deep is the approach channel at lowest tide?"
 
 
 def upload(client: TestClient, name: str, content: bytes) -> dict[str, object]:
-    reply = client.post("/api/documents", files={"file": (name, content)})
-    assert reply.status_code in (200, 201), reply.text
-    return dict(reply.json())
+    document = indexed(client, name, content)
+    assert document["status"] == "ready", document
+    return document
 
 
 def test_health_says_only_that_the_process_is_alive(client: TestClient) -> None:
@@ -89,7 +90,7 @@ def test_the_same_bytes_are_one_document_whatever_their_name(client: TestClient,
 def test_names_lose_their_paths_and_never_collide(client: TestClient) -> None:
     names = ["../../etc/cron.d/notes.md", "C:\\Users\\me\\notes.md", "notes.md", ".notes.md"]
     made = [upload(client, name, f"# Notes\n\nText number {number}.".encode()) for number, name in enumerate(names)]
-    assert [document["name"] for document in made] == ["notes.md", "notes_1.md", "notes_2.md", "notes_3.md"]
+    assert [document["name"] for document in made] == ["notes.md", "notes (2).md", "notes (3).md", "notes (4).md"]
     for document in made:
         assert client.delete(f"/api/documents/{document['id']}").status_code == 204
 
@@ -131,6 +132,8 @@ def test_a_question_about_something_else_gets_no_citation(client: TestClient, sh
         "support": "none",
         "citations": [],
         "mode": "two-step",
+        "conversation_id": None,
+        "dropped_citations": 0,
     }
 
 

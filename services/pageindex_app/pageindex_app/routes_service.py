@@ -1,0 +1,24 @@
+"""Routes about the service itself."""
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from .dependencies import Parts
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/health")
+async def health() -> dict[str, str]:
+    """The process is alive; says nothing of what it depends on."""
+    return {"status": "alive"}
+
+
+@router.get("/ready")
+async def ready(parts: Parts) -> JSONResponse:
+    """Whether questions can be answered and documents stored, with the reason for each part that is not ready."""
+    reasons = {"vllm": await parts.model.unavailable(), "storage": parts.library.writable()}
+    checks = {part: {"ok": reason is None, "reason": reason or ""} for part, reason in reasons.items()}
+    ok = not any(reasons.values())
+    body = {"status": "ready" if ok else "not ready", "checks": checks}
+    return JSONResponse(body, status_code=200 if ok else 503, headers={} if ok else {"Retry-After": "10"})
