@@ -5,9 +5,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import Route
 
-from . import routes_ask, routes_conversations, routes_documents, routes_service
+from . import openai_front, routes_ask, routes_conversations, routes_documents, routes_service
 from .errors import install_error_handlers
+from .mcp_server import McpFront
 from .middleware import BodyLimit, RequestContext
 from .offline import go_offline
 from .services import Services
@@ -19,6 +21,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     go_offline()
     settings = settings or Settings()
     services = Services.build(settings)
+    mcp = McpFront(services)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -27,7 +30,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         previous, tempfile.tempdir = tempfile.tempdir, str(services.library.incoming)
         services.indexer.start()
         try:
-            yield
+            async with mcp.running():
+                yield
         finally:
             tempfile.tempdir = previous
             await services.indexer.stop()
@@ -37,8 +41,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = FastAPI(title="PageIndex", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = services
     install_error_handlers(app)
-    for routes in (routes_service, routes_documents, routes_ask, routes_conversations):
+    for routes in (routes_service, routes_documents, routes_ask, routes_conversations, openai_front):
         app.include_router(routes.router)
+    app.router.routes.append(Route("/mcp", mcp))
     app.add_middleware(BodyLimit, settings=settings)
     app.add_middleware(RequestContext)  # added last, so it is the outermost
     return app

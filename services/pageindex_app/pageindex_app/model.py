@@ -9,7 +9,9 @@ from typing import Any
 
 import httpx
 import openai
+from openai.types import CompletionUsage
 
+from . import token_usage
 from .errors import AppError, model_unavailable
 from .logs import request_id
 from .settings import Settings
@@ -96,9 +98,11 @@ class ModelClient:
                     max_tokens=self._settings.answer_max_tokens,
                     stop=stop,
                     stream=True,
+                    stream_options={"include_usage": True},
                 )
                 async with stream:
                     async for chunk in stream:
+                        _count(chunk.usage)
                         text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
                         visible = _THOUGHTS.sub("", text).lstrip()
                         if len(visible) > shown:
@@ -109,6 +113,7 @@ class ModelClient:
         with self._explained():
             async with self._slots:
                 reply = await self._create(messages, **options)
+        _count(reply.usage)
         text = reply.choices[0].message.content or "" if reply.choices else ""
         return _THOUGHTS.sub("", text).strip()
 
@@ -143,6 +148,11 @@ class ModelClient:
             raise model_unavailable("it does not answer") from error
         except httpx.HTTPError as error:  # in the middle of a stream the client lets them through
             raise model_unavailable("it broke off in the middle") from error
+
+
+def _count(usage: CompletionUsage | None) -> None:
+    if usage:
+        token_usage.add(usage.prompt_tokens, usage.completion_tokens)
 
 
 def _status_reason(error: openai.APIStatusError) -> str:
