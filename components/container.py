@@ -105,9 +105,14 @@ def hardened_container(
         restart=restart,
         read_only=True,
         capabilities={"drops": ["ALL"]},
-        security_opts=["no-new-privileges:true"],
+        security_opts=_security_opts(extras.get("ipc_mode")),
         log_driver="json-file",
         log_opts={"max-size": f"{log_limits[0]}m", "max-file": str(log_limits[1])},
         opts=opts,
         **extras,
     )
+
+
+def _security_opts(ipc_mode: str | None) -> list[str]:
+    """With the host's shared memory the daemon adds label=disable; unstated, that is a difference at every refresh."""
+    return [*(["label=disable"] if ipc_mode == "host" else []), "no-new-privileges:true"]

@@ -74,6 +74,7 @@ def test_limits_ipc_and_logs_are_those_of_the_settings(two: Made) -> None:
     for container in containers(two):
         assert container["ulimits"] == [{"name": "memlock", "soft": -1.0, "hard": -1.0}]
         assert container["ipcMode"] == "host"
+        assert container["securityOpts"] == ["label=disable", "no-new-privileges:true"]  # the daemon adds the first
         assert container["logOpts"]["max-size"] == "7m"
 
 
