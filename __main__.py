@@ -84,6 +84,7 @@ app = PageIndexApp(
     PageIndexAppArgs(
         prefix=prefix,
         settings=settings.pageindex,
+        answer=plan.answer,
         base_image=resolve_image("python"),
         network_name=network.network_name,
         llm_base_url=llm.base_url,

@@ -11,6 +11,7 @@ from components.command import await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
+from planning.answering import Mode
 from planning.settings import PageIndexSettings
 from planning.ssh import HostAddress
 from planning.vllm_command import STABLE_ALIAS
@@ -24,10 +25,11 @@ PROBE = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{APP_P
 
 @dataclass(frozen=True, kw_only=True)
 class PageIndexAppArgs:
-    """Settings, the model's address and key, and the longest context that the model serves, in tokens."""
+    """Settings, how to answer, the model's address and key, and its longest context, in tokens."""
 
     prefix: str
     settings: PageIndexSettings
+    answer: Mode
     base_image: str
     network_name: pulumi.Input[str]
     llm_base_url: str
@@ -70,7 +72,7 @@ class PageIndexApp(pulumi.ComponentResource):
             "VLLM_BASE_URL": args.llm_base_url,
             "VLLM_MODEL": STABLE_ALIAS,
             "VLLM_API_KEY_FILE": f"{FILES_PATH}/vllm-key",
-            "ANSWER_MODE": args.settings.answer,
+            "ANSWER_MODE": args.answer,
             "MAX_UPLOAD_MIB": str(args.settings.max_upload_mib),
             "MAX_PAGES": str(args.settings.max_pages),
             "CONTEXT_TOKENS": str(args.context_tokens),

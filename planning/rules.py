@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from planning.answering import hindrance
 from planning.extras import problems_of_extras
 from planning.floors import VLLM, vllm_version
 from planning.hardware import Card
@@ -58,10 +59,10 @@ def _model(draft: Draft) -> Iterator[Problem]:
             draft.set_line("vllm.max_model_len", model.context_limit),
             str(vllm.max_model_len),
         )
-    if draft.settings.pageindex.answer == "agent" and not model.tool_call_parser:
+    if draft.settings.pageindex.answer == "agent" and (reason := hindrance(model, vllm)):
         yield Problem(
             "pageindex.answer",
-            f"{model.repo} has no tool_call_parser, and the agent works by tool calls",
+            reason,
             draft.set_line("pageindex.answer", "two-step"),
             "agent",
         )

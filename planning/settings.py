@@ -164,9 +164,10 @@ class GatewaySettings(Area):
 class PageIndexSettings(Area):
     """The application that answers from documents."""
 
-    answer: Literal["agent", "two-step"] = Field(
-        "two-step",
-        description="`agent`: PageIndex's own chat, by tool calls. `two-step`: choose sections, then answer.",
+    answer: Literal["auto", "agent", "two-step"] = Field(
+        "auto",
+        description="`agent`: PageIndex's own chat, by tool calls. `two-step`: choose sections, then answer. "
+        "`auto`: the agent for models with tool calls and 32768 tokens of context or more.",
         examples=["two-step"],
     )
     max_upload_mib: int = Field(50, ge=1, le=4096, description="Largest document, MiB.", examples=[50])

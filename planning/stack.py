@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from planning.answering import Mode as AnswerMode
+from planning.answering import answer_mode
 from planning.catalog import catalog, resolve_model
 from planning.fit import Fit, fit
 from planning.floors import Version, vllm_version
@@ -54,6 +56,11 @@ class StackPlan:
     def replicas(self) -> tuple[Replica, ...]:
         """The vLLM servers and their cards."""
         return self.fit.replicas
+
+    @property
+    def answer(self) -> AnswerMode:
+        """How the app answers, with `auto` resolved."""
+        return answer_mode(self.settings.pageindex, self.model, self.settings.vllm)
 
     @property
     def local_path(self) -> str | None:

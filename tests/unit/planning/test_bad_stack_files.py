@@ -144,6 +144,7 @@ ON_CARDS = [
     ("vllm", {"vllm": "fast"}, "dictionary"),
     ("host.gpus.name", {**one_card("qwen3-8b"), "host": {}}, "needs to know the cards"),
     ("host.gpus.name", {**one_card("qwen3-8b"), "host": {"gpus": {"count": 2}}}, "required"),
+    ("pageindex.answer", {"vllm": {"max_model_len": 16384}, "pageindex": {"answer": "agent"}}, "32768"),
     ("host.gpus.name", gpus("Voodoo 2", 2, memory_mib=40000), "no such card"),
     ("host.gpus.count", {**one_card("qwen3-8b"), **gpus("GeForce RTX 4090", 0)}, "greater"),
     ("host.gpus.memory_mib", gpus("GeForce RTX 5090", 2, memory_mib=32), "greater"),
