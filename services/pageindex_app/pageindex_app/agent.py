@@ -5,7 +5,7 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Agent:
 
     async def stream(
         self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         yield Stage("choosing_sections", {"documents": len(sources)})
         async with self._slots:
             reply = await _in_thread(self._chat, _messages(question, history), sources)

@@ -1,6 +1,6 @@
 """The two ways to an answer have one shape: question and documents in, events out, the answer last."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -69,7 +69,7 @@ class Strategy(Protocol):
 
     def stream(
         self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
-    ) -> AsyncIterator[Event]: ...
+    ) -> AsyncGenerator[Event, None]: ...
 
 
 async def final(events: AsyncIterator[Event]) -> Answer:

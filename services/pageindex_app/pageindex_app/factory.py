@@ -7,7 +7,16 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from . import openai_front, routes_ask, routes_conversations, routes_documents, routes_service
+from . import (
+    api_docs,
+    openai_front,
+    quote_boxes,
+    routes_ask,
+    routes_conversations,
+    routes_documents,
+    routes_service,
+    web_page,
+)
 from .errors import install_error_handlers
 from .mcp_server import McpFront
 from .middleware import BodyLimit, RequestContext
@@ -26,6 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         services.library.open()
+        services.page_images.open()
         # Uploads are spooled while they arrive, and /tmp may be a small piece of memory.
         previous, tempfile.tempdir = tempfile.tempdir, str(services.library.incoming)
         services.indexer.start()
@@ -35,15 +45,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         finally:
             tempfile.tempdir = previous
             await services.indexer.stop()
+            await services.page_images.close()
             await services.model.close()
 
-    # No docs page: it would load its scripts from another host.
+    # FastAPI's own docs page would load its scripts from another host.
     app = FastAPI(title="PageIndex", lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.services = services
     install_error_handlers(app)
-    for routes in (routes_service, routes_documents, routes_ask, routes_conversations, openai_front):
+    own = (web_page, quote_boxes, routes_service, routes_documents, routes_ask, routes_conversations)
+    for routes in (*own, openai_front, api_docs):
         app.include_router(routes.router)
     app.router.routes.append(Route("/mcp", mcp))
     app.add_middleware(BodyLimit, settings=settings)
-    app.add_middleware(RequestContext)  # added last, so it is the outermost
+    app.add_middleware(RequestContext, metrics=services.metrics)  # added last, so it is the outermost
     return app

@@ -27,7 +27,8 @@ class JobRecord(BaseModel):
     sha256: str
     created_at: str
     state: State = "queued"
-    starts: int = 0  # how often a worker began; a file that takes the whole container down must not do so forever
+    starts: int = 0  # begun and not ended; a file that takes the whole container down must not do so for ever
+    retries: int = 0  # given back because the model broke off
     replaces: str | None = None  # the PageIndex record that a re-indexing will replace
     failure: Failure | None = None
     request_id: str = ""

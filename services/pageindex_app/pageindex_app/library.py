@@ -22,23 +22,15 @@ from pageindex.naming import sanitize_filename, truncate_filename
 
 from .changes import Changes
 from .errors import AppError, document_not_found
-from .failures import refusal
+from .failures import Failure, refusal
 from .job_records import JobRecord, JobRecords, Kind, sync_folder
+from .jobs import Report
 from .search import DocumentIndex
 from .settings import Settings
 
 _INDEXES_KEPT = 256  # documents whose pages and postings stay in memory, about 1 MiB per 300 pages
 
 Status = Literal["queued", "indexing", "ready", "failed"]
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far indexing is: ``done`` of ``total`` in this stage."""
-
-    stage: str
-    done: int = 0
-    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,8 +45,9 @@ class Document:
     created_at: str
     description: str = ""
     status: Status = "ready"
-    progress: Progress | None = None
+    progress: Report | None = None
     error: dict[str, str] | None = None
+    sha256: str = ""
     pageindex_id: str | None = None  # None until it has been indexed once
     indexed_at: str = ""
 
@@ -65,7 +58,6 @@ class Document:
 
     def public(self) -> dict[str, Any]:
         """As the API shows it."""
-        progress = self.progress
         return {
             "id": self.id,
             "name": self.name,
@@ -75,7 +67,7 @@ class Document:
             "created_at": self.created_at,
             "description": self.description,
             "status": self.status,
-            "progress": progress and {"stage": progress.stage, "done": progress.done, "total": progress.total},
+            "progress": self.progress and self.progress.model_dump(),
             "error": self.error,
         }
 
@@ -93,6 +85,7 @@ def _stored(meta: dict[str, Any]) -> Document | None:
         size_bytes=ours["size_bytes"],
         created_at=ours.get("created_at") or indexed_at,
         description=(meta.get("description") or "").strip(),
+        sha256=ours.get("sha256", ""),
         pageindex_id=meta["id"],
         indexed_at=indexed_at,
     )
@@ -112,7 +105,8 @@ class Library:
         self._records = JobRecords(data_dir / "jobs")
         self._ready: dict[str, Document] = {}
         self._jobs: dict[str, JobRecord] = {}
-        self._progress: dict[str, Progress] = {}
+        self._progress: dict[str, Report] = {}
+        self._waiting_for: Failure | None = None
         self._indexes: OrderedDict[str, DocumentIndex] = OrderedDict()
 
     def open(self) -> None:
@@ -175,10 +169,17 @@ class Library:
         ready, job = self._ready.get(document_id), self._jobs.get(document_id)
         if job is None:
             return self._ready[document_id]
-        error = None
-        if job.failure is not None:
-            error = refusal(job.failure, self._settings).body()["error"]
-        document = ready or Document(job.id, job.name, job.kind, None, job.size_bytes, job.created_at)
+        failure = job.failure or (self._waiting_for if job.state == "queued" else None)
+        error = refusal(failure, self._settings).body()["error"] if failure else None
+        document = ready or Document(
+            id=job.id,
+            name=job.name,
+            kind=job.kind,
+            pages=None,
+            size_bytes=job.size_bytes,
+            created_at=job.created_at,
+            sha256=job.sha256,
+        )
         # An index that could not be made anew leaves the old one, which still answers.
         status: Status = "ready" if ready and job.state == "failed" else job.state
         return replace(document, status=status, progress=self._progress.get(document_id), error=error)
@@ -225,13 +226,13 @@ class Library:
     def job(self, document_id: str) -> JobRecord | None:
         return self._jobs.get(document_id)
 
-    def save_job(self, record: JobRecord, progress: Progress | None = None) -> None:
+    def save_job(self, record: JobRecord, progress: Report | None = None) -> None:
         """Remember the job's state, on disk and for whoever watches."""
         self._records.save(record)
         self._jobs[record.id] = record
         self.set_progress(record.id, progress)
 
-    def set_progress(self, document_id: str, progress: Progress | None) -> None:
+    def set_progress(self, document_id: str, progress: Report | None) -> None:
         if progress is None:
             self._progress.pop(document_id, None)
         else:
@@ -239,19 +240,29 @@ class Library:
         if document := self.find(document_id):
             self.changes.document(document.public())
 
+    def wait_for(self, failure: Failure | None) -> None:
+        """Why nothing that is queued can begin; told with every queued document."""
+        if failure == self._waiting_for:
+            return
+        self._waiting_for = failure
+        for record in self.jobs("queued"):
+            self.set_progress(record.id, self._progress.get(record.id))
+
     def finish_job(self, document_id: str) -> Document:
         """The worker has stored the document: drop the job, and the index that the new one replaces."""
         self.refresh()
-        ready = self._ready.get(document_id)
-        for meta in self._store.list_metas():
-            of = (meta.get("metadata") or {}).get("id")
-            if ready and of == document_id and meta["id"] != ready.pageindex_id:
-                self._store.delete_document(meta["id"])
-                self._indexes.pop(meta["id"], None)
+        self.drop_indexes(document_id, but=self._ready[document_id].pageindex_id)
         self._forget_job(document_id)
         document = self.get(document_id)
         self.changes.document(document.public())
         return document
+
+    def drop_indexes(self, document_id: str, but: str | None = None) -> None:
+        """Remove what PageIndex has stored of a document, also what an ended worker left."""
+        for meta in self._store.list_metas():
+            if (meta.get("metadata") or {}).get("id") == document_id and meta["id"] != but:
+                self._store.delete_document(meta["id"])
+                self._indexes.pop(meta["id"], None)
 
     def _forget_job(self, document_id: str) -> None:
         self._records.remove(document_id)
@@ -285,11 +296,9 @@ class Library:
 
     def delete(self, document_id: str) -> None:
         """The job first: a crash in between must not bring the document back."""
-        document = self.get(document_id)
+        self.get(document_id)
         self._forget_job(document_id)
-        if document.pageindex_id:
-            self._store.delete_document(document.pageindex_id)
-            self._indexes.pop(document.pageindex_id, None)
+        self.drop_indexes(document_id)
         self._ready.pop(document_id, None)
         self.drop_original(document_id)
         self.changes.removed(document_id)

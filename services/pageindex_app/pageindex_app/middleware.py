@@ -11,18 +11,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .errors import respond, unforeseen, upload_too_large
 from .logs import request_id
+from .metrics import Metrics
 from .settings import MIB, Settings
 
 log = logging.getLogger(__name__)
 _ACCEPTED_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-_QUIET = {"/health", "/ready"}  # asked every few seconds: logged only when they fail
+_QUIET = {"/health", "/ready", "/metrics"}  # asked every few seconds: logged only when they fail
 
 
 class RequestContext:
     """Takes ``X-Request-Id`` over or makes one, returns it, and logs the request without its content."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
+        self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -49,6 +51,7 @@ class RequestContext:
             if not answered:
                 await respond(unforeseen())(scope, receive, send_with_id)
         finally:
+            self.metrics.request(scope["method"], status)
             if status >= 400 or scope["path"] not in _QUIET:
                 fields: dict[str, Any] = {
                     "method": scope["method"],

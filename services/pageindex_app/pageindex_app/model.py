@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ from openai.types import CompletionUsage
 from . import token_usage
 from .errors import AppError, model_unavailable
 from .logs import request_id
+from .metrics import Metrics
 from .settings import Settings
 
 _READY_TIMEOUT_S = 3.0
@@ -27,14 +28,15 @@ class PromptTooLong(Exception):
 class ModelClient:
     """Calls are bounded in number and retried with back-off on 429 and 5xx (openai's own ladder)."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
+        self._metrics = metrics
         self._slots = asyncio.Semaphore(settings.model_concurrency)
         self._client = openai.AsyncOpenAI(
             base_url=settings.vllm_base_url,
             api_key=settings.api_key(),
             timeout=httpx.Timeout(settings.model_timeout_s, connect=5.0),
-            max_retries=2,
+            max_retries=3,  # with back-off, or as long as Retry-After says; the time limit below ends it
         )
 
     async def close(self) -> None:
@@ -87,22 +89,28 @@ class ModelClient:
         allowed = set(labels)
         return list(dict.fromkeys(label for label in chosen if label in allowed))[:most]
 
-    async def answer(self, messages: list[dict[str, str]], stop: list[str]) -> AsyncIterator[str]:
+    async def answer(self, messages: list[dict[str, str]], stop: list[str]) -> AsyncGenerator[str, None]:
         """The answer's pieces as the model writes them; closing the iterator ends the model's work."""
-        shown = 0
-        text = ""
+        text, shown = "", 0
         with self._explained():
             async with self._slots:
-                stream = await self._create(
-                    messages,
-                    max_tokens=self._settings.answer_max_tokens,
-                    stop=stop,
-                    stream=True,
-                    stream_options={"include_usage": True},
-                )
+                until = asyncio.get_running_loop().time() + self._settings.model_timeout_s
+                async with asyncio.timeout_at(until):
+                    stream = await self._create(
+                        messages,
+                        max_tokens=self._settings.answer_max_tokens,
+                        stop=stop,
+                        stream=True,
+                        stream_options={"include_usage": True},
+                    )
                 async with stream:
-                    async for chunk in stream:
-                        _count(chunk.usage)
+                    while True:
+                        # Not around the yield: there it would end whoever reads these pieces.
+                        async with asyncio.timeout_at(until):
+                            chunk = await anext(stream, None)
+                        if chunk is None:
+                            return
+                        self._count(chunk.usage)
                         text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
                         visible = _THOUGHTS.sub("", text).lstrip()
                         if len(visible) > shown:
@@ -111,11 +119,16 @@ class ModelClient:
 
     async def _chat(self, messages: list[dict[str, str]], **options: Any) -> str:
         with self._explained():
-            async with self._slots:
+            async with self._slots, asyncio.timeout(self._settings.model_timeout_s):
                 reply = await self._create(messages, **options)
-        _count(reply.usage)
+        self._count(reply.usage)
         text = reply.choices[0].message.content or "" if reply.choices else ""
         return _THOUGHTS.sub("", text).strip()
+
+    def _count(self, usage: CompletionUsage | None) -> None:
+        if usage is not None:
+            token_usage.add(usage.prompt_tokens, usage.completion_tokens)
+            self._metrics.tokens("ask", usage.prompt_tokens, usage.completion_tokens)
 
     async def _create(self, messages: list[dict[str, str]], **options: Any) -> Any:
         client = self._client.with_options(api_key=self._settings.api_key())
@@ -142,17 +155,12 @@ class ModelClient:
             ) from error
         except openai.APIStatusError as error:
             raise model_unavailable(_status_reason(error)) from error
-        except openai.APITimeoutError as error:
+        except (openai.APITimeoutError, TimeoutError) as error:
             raise model_unavailable(f"it took longer than {self._settings.model_timeout_s} s") from error
         except openai.APIError as error:
             raise model_unavailable("it does not answer") from error
         except httpx.HTTPError as error:  # in the middle of a stream the client lets them through
             raise model_unavailable("it broke off in the middle") from error
-
-
-def _count(usage: CompletionUsage | None) -> None:
-    if usage:
-        token_usage.add(usage.prompt_tokens, usage.completion_tokens)
 
 
 def _status_reason(error: openai.APIStatusError) -> str:

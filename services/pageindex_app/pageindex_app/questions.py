@@ -3,13 +3,15 @@
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from .answering import Answer, Event, Source, Strategy, Turn, final
+from .answering import Answer, Event, Source, Stage, Strategy, Turn, final
 from .errors import AppError
 from .library import Document, Library
 from .markdown import outline
+from .metrics import Metrics
 from .search import DocumentIndex
 
 DOCUMENT_ID = re.compile(r"doc-[0-9a-f]{16}")
@@ -18,19 +20,20 @@ DOCUMENT_ID = re.compile(r"doc-[0-9a-f]{16}")
 class Questions:
     """Questions to stored documents, and to a text that comes with the question."""
 
-    def __init__(self, library: Library, strategy: Strategy) -> None:
+    def __init__(self, library: Library, strategy: Strategy, metrics: Metrics) -> None:
         self._library = library
         self._strategy = strategy
+        self._metrics = metrics
 
     async def stream(
         self, question: str, document_ids: Sequence[str] | None, history: Sequence[Turn] = ()
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Ask the named documents, or all of them: stages and tokens as they come, the answer last."""
         documents = self._asked(document_ids)
         sources = await asyncio.to_thread(
             lambda: [Source(_prepared(self._library.index(document)), document) for document in documents]
         )
-        async with aclosing(self._strategy.stream(question, sources, history)) as events:  # type: ignore[type-var]
+        async with aclosing(self._measured(question, sources, history)) as events:
             async for event in events:
                 yield event
 
@@ -43,7 +46,21 @@ class Questions:
         if DOCUMENT_ID.fullmatch(document.strip()):
             return await self.ask(query, [document.strip()])
         index = await asyncio.to_thread(_from_text, document)
-        return await final(self._strategy.stream(query, [Source(index)]))
+        return await final(self._measured(query, [Source(index)]))
+
+    async def _measured(
+        self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
+    ) -> AsyncGenerator[Event, None]:
+        stage, since = "", time.monotonic()
+        async with aclosing(self._strategy.stream(question, sources, history)) as events:
+            async for event in events:
+                if isinstance(event, Stage | Answer):
+                    if stage:
+                        self._metrics.stage("ask", stage, time.monotonic() - since)
+                    stage, since = event.name if isinstance(event, Stage) else "", time.monotonic()
+                if isinstance(event, Answer):
+                    self._metrics.answered(event)
+                yield event
 
     def _asked(self, document_ids: Sequence[str] | None) -> list[Document]:
         if document_ids:

@@ -1,9 +1,10 @@
 """Routes about documents: bring, list, read, index anew, remove."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Query, Response, UploadFile
+from fastapi import APIRouter, File, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from . import sse
@@ -68,6 +69,7 @@ async def get_document(parts: Parts, document_id: str) -> dict[str, Any]:
 async def delete_document(parts: Parts, document_id: str) -> Response:
     """The file and its index are gone; indexing that is under way is ended."""
     await parts.indexer.delete(document_id)
+    parts.page_images.drop(document_id)
     return Response(status_code=204)
 
 
@@ -90,6 +92,24 @@ def get_page(parts: Parts, document_id: str, page: int) -> dict[str, Any]:
     document = _readable(parts, document_id)
     _check_page(document, page)
     return {"page": page, "text": parts.library.index(document).page_text(page)}
+
+
+@router.get("/api/documents/{document_id}/pages/{page}/image")
+async def get_page_image(
+    parts: Parts, document_id: str, page: int, request: Request, width: Annotated[int, Query(ge=1, le=4000)] = 1000
+) -> Response:
+    """The page of a PDF as a PNG, at least about as wide as wished."""
+    document = _readable(parts, document_id)
+    _check_page(document, page)
+    headers = {
+        # The id is made of the bytes, so a picture never changes.
+        "ETag": f'"{document.id}-{page}-{parts.page_images.width(width)}"',
+        "Cache-Control": "private, max-age=86400",
+    }
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    path = await parts.page_images.get(document, page, width)
+    return Response(await asyncio.to_thread(path.read_bytes), media_type="image/png", headers=headers)
 
 
 @router.get("/api/documents/{document_id}/file")

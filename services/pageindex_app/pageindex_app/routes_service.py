@@ -1,6 +1,6 @@
 """Routes about the service itself."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
 from .dependencies import Parts
@@ -22,3 +22,9 @@ async def ready(parts: Parts) -> JSONResponse:
     ok = not any(reasons.values())
     body = {"status": "ready" if ok else "not ready", "checks": checks}
     return JSONResponse(body, status_code=200 if ok else 503, headers={} if ok else {"Retry-After": "10"})
+
+
+@router.get("/metrics")
+async def metrics(parts: Parts) -> Response:
+    """For Prometheus."""
+    return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")

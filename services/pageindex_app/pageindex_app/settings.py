@@ -39,8 +39,19 @@ class Settings(BaseSettings):
     )
     index_workers: int = Field(1, ge=1, description="Documents indexed at the same time, a process each.")
     index_timeout_s: int = Field(1800, ge=10, description="After this an indexing run is ended.")
+    ocr_base_url: str | None = Field(None, description="OpenAI-compatible server that reads pictures; none: no OCR.")
+    ocr_model: str = Field("default", min_length=1, description="Name of the OCR model there.")
+    ocr_api_key_file: Path = Field(
+        Path("/run/pageindex-stack/ocr-key"), description="File with the OCR server's key; absent means none."
+    )
+    ocr_timeout_s: int = Field(300, ge=1, description="After this the reading of a page is given up.")
+    page_image_cache_mib: int = Field(256, ge=1, description="Pictures of pages kept on the volume, MiB.")
     index_memory_mib: int = Field(3072, ge=512, description="Address space of an index worker, MiB.")
-    model_timeout_s: int = Field(120, ge=1, description="After this a single call to the model is given up.")
+    model_timeout_s: int = Field(
+        90,
+        ge=1,
+        description="After this a call to the model is given up, retries included; a question makes up to three.",
+    )
     summary_max_words: int = Field(150, ge=10, description="Longest summary of a section.")
     tree_optimize: Literal["full", "merge", "off"] | None = Field(
         None, description="PageIndex's refinement of the tree; default: `full` for agent, `merge` for two-step."
@@ -48,9 +59,11 @@ class Settings(BaseSettings):
     host: str = Field("0.0.0.0", description="Address to listen on.")
     port: int = Field(3000, ge=1, le=65535, description="Port to listen on.")
 
-    @field_validator("vllm_base_url")
+    @field_validator("vllm_base_url", "ocr_base_url")
     @classmethod
-    def _is_a_url(cls, value: str) -> str:
+    def _is_a_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         TypeAdapter(HttpUrl).validate_python(value)
         return value.rstrip("/")
 
@@ -77,7 +90,14 @@ class Settings(BaseSettings):
 
     def api_key(self) -> str:
         """vLLM's key, read on each use so that a changed one is taken up; "none" where there is none."""
-        try:
-            return self.vllm_api_key_file.read_text(encoding="utf-8").strip() or "none"
-        except FileNotFoundError:
-            return "none"
+        return _key(self.vllm_api_key_file)
+
+    def ocr_api_key(self) -> str:
+        return _key(self.ocr_api_key_file)
+
+
+def _key(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8").strip() or "none"
+    except FileNotFoundError:
+        return "none"

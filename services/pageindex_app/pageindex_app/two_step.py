@@ -1,6 +1,6 @@
 """Two plain calls for models that cannot call tools: choose sections, then answer from their pages."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from . import citations
@@ -29,7 +29,7 @@ class TwoStep:
 
     async def stream(
         self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The tokens shown are those of the last reading; the answer at the end has been checked."""
         documents = [source.index for source in sources]
         question = in_context(question, history)
@@ -74,13 +74,13 @@ class _Reading:
         self.read: list[Hit] = []
         self.reply = ""
 
-    async def stream(self, question: str, hits: Sequence[Hit]) -> AsyncIterator[Event]:
+    async def stream(self, question: str, hits: Sequence[Hit]) -> AsyncGenerator[Event, None]:
         room = self._settings.context_chars
         for _ in range(3):
             self.read, self.reply = _within(hits, room), ""
             yield Stage("answering")
             try:
-                async with aclosing(self._model.answer(_prompt(question, self.read), STOP)) as pieces:  # type: ignore[type-var]
+                async with aclosing(self._model.answer(_prompt(question, self.read), STOP)) as pieces:
                     async for piece in pieces:
                         self.reply += piece
                         yield Token(piece)

@@ -1,0 +1,79 @@
+"""The worker's side: `python -m pageindex_app.worker_main index|render <memory in MiB>`.
+
+Jobs come on stdin and lines go to stdout, see jobs.py.
+"""
+
+import json
+import logging
+import os
+import queue
+import resource
+import sys
+import threading
+from collections.abc import Callable
+
+from .failures import Failure
+from .jobs import IndexJob, Line, Outcome, RenderJob, Report
+from .settings import MIB
+
+log = logging.getLogger(__name__)
+Reporter = Callable[[Report], None]
+
+
+def main() -> None:
+    # Libraries print; only our lines may reach the service.
+    channel = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    limit = int(sys.argv[2]) * MIB
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    from .logs import configure_logging
+
+    configure_logging()
+    jobs: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
+    lock = threading.Lock()
+
+    def send(line: Line) -> None:
+        with lock:
+            channel.write(line.model_dump_json(exclude_none=True) + "\n")
+            channel.flush()
+
+    if sys.argv[1] == "index":
+        prepare()
+    while True:
+        send(Line(outcome=_run(jobs.get(), lambda report: send(Line(report=report)))))
+
+
+def prepare() -> None:
+    """The imports take seconds: done before there is a job."""
+    from . import index_work  # noqa: F401, I001  (first: it keeps the others off the internet)
+    import litellm  # noqa: F401
+    import pageindex.flash  # noqa: F401
+
+
+def _listen(jobs: queue.Queue[str]) -> None:
+    """A service that is gone wants no answer: the end of stdin is the end of the process."""
+    for line in sys.stdin:
+        jobs.put(line)
+    os._exit(0)
+
+
+def _run(raw: str, report: Reporter) -> Outcome:
+    try:
+        if json.loads(raw)["task"] == "render":
+            from .rendering import render
+
+            return Outcome(failure=render(RenderJob.model_validate_json(raw)))
+        from .index_work import index
+
+        return index(IndexJob.model_validate_json(raw), report)
+    except MemoryError:
+        return Outcome(failure=Failure(code="out_of_memory"))
+    except Exception as error:
+        log.warning("job failed", exc_info=error)
+        return Outcome(failure=Failure(code="damaged"))
+
+
+if __name__ == "__main__":
+    main()
