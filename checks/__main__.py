@@ -15,7 +15,8 @@ from checks.containers import finished, healthy
 from checks.outcome import CheckFailed
 
 Question = Callable[[dict[str, Any]], dict[str, Any]]
-QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "inference", "documents")
+QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "inference", "documents", "gateway-files",
+             "gateway-reload")  # fmt: skip
 
 
 def _load(name: str) -> Question:
@@ -32,6 +33,10 @@ def _load(name: str) -> Question:
         from checks.documents import documents
 
         return documents
+    if name in {"gateway-files", "gateway-reload"}:
+        from checks import gateway
+
+        return gateway.gateway_files if name == "gateway-files" else gateway.gateway_reload
     if name == "ports":
         from checks.ports import ports
 

@@ -10,6 +10,7 @@ import httpx
 from checks.docker_host import DockerHost
 from checks.outcome import CheckFailed
 from checks.tunnel import Tunnel
+from planning.certificate import pinned
 from planning.ssh import SshHost
 
 TIMEOUT_S = 300.0
@@ -26,12 +27,15 @@ class Asker:
         remote = SshHost.from_facts(facts.get("docker_host"))
         there = urlsplit(base_url)
         self._tunnel = Tunnel(remote, there.hostname or "127.0.0.1", there.port or 80) if remote else None
+        # The certificate that was deployed, and no other: this is the gateway, whoever may vouch for something else.
+        verify = pinned(facts["tls_certificate"]) if facts.get("tls_certificate") else True
         self._client = httpx.Client(
             base_url=base_url,
             headers={"Authorization": f"Bearer {facts['api_key']}"},
             timeout=httpx.Timeout(TIMEOUT_S, connect=10),
             trust_env=False,  # a proxy of the environment must not see the key
-            transport=httpx.HTTPTransport(uds=self._tunnel.socket) if self._tunnel else None,
+            verify=verify,
+            transport=httpx.HTTPTransport(uds=self._tunnel.socket, verify=verify) if self._tunnel else None,
         )
 
     def request(self, method: str, path: str, *expected_statuses: int, **arguments: Any) -> httpx.Response:

@@ -24,9 +24,10 @@ class ChecksArgs:
     api_key: pulumi.Input[str]
     served_models: Sequence[str]
     network_name: pulumi.Input[str]
-    isolated_containers: Sequence[str]
+    isolated_containers: Sequence[pulumi.Input[str]]
     gateway_container: str
     bind: str
+    tls_certificate: pulumi.Input[str]
     triggers: Sequence[pulumi.Input[Any]]
     docker_host: HostAddress = None
 
@@ -52,6 +53,7 @@ class Checks(pulumi.ComponentResource):
                 **host,
                 "api_url": args.api_url,
                 "api_key": api_key,
+                "tls_certificate": args.tls_certificate,
                 "served_models": list(args.served_models),
                 "blame": args.isolated_containers[0],
             },
@@ -59,6 +61,7 @@ class Checks(pulumi.ComponentResource):
                 **host,
                 "app_url": args.app_url,
                 "api_key": api_key,
+                "tls_certificate": args.tls_certificate,
                 "blame": args.isolated_containers[-1],
             },
         }

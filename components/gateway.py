@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 
 import pulumi
 import pulumi_docker as docker
 
+from components.certificate import Certificate
 from components.command import ask, await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from planning import gateway_config as nginx
+from planning.gateway_keys import render_client_keys, render_upstream_key
 from planning.gateway_replicas import STATE_DIR
 from planning.settings import GatewaySettings
 from planning.ssh import HostAddress
 
 STARTUP_S = 60
-INNER_ALIAS = "gateway"  # on the internal network
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
+
+
+@dataclass(frozen=True)
+class GatewayDoor:
+    """The container that is told which replicas are in use, and ``ready``, after which it can be."""
+
+    container_name: str
+    container_id: pulumi.Output[str]
+    ready: pulumi.Resource
 
 
 @dataclass(frozen=True, kw_only=True)
 class GatewayArgs:
-    """``upstreams`` and ``app_upstream`` are host:port on the internal network; keys are client name to key."""
+    """``app_upstream`` is host:port on the internal network; keys are client name to key."""
 
     prefix: str
     settings: GatewaySettings
     image: str
     network_name: pulumi.Input[str]
-    upstreams: Sequence[str]
     app_upstream: str | None
     client_keys: Mapping[str, pulumi.Input[str]]
     upstream_key: pulumi.Input[str]
+    tls_key: str | None = None
     docker_host: HostAddress = None
+
+    @property
+    def server_names(self) -> tuple[str, ...]:
+        """What clients may call it."""
+        return tuple(dict.fromkeys(["localhost", "127.0.0.1", self.settings.bind, *self.settings.server_names]))
 
     def nginx_config(self) -> nginx.GatewayConfig:
         """What nginx is told, secrets aside."""
         settings = self.settings
         return nginx.GatewayConfig(
-            vllm_replicas=tuple(self.upstreams),
             app=self.app_upstream,
-            server_names=tuple(dict.fromkeys(["localhost", "127.0.0.1", settings.bind, *settings.server_names])),
+            server_names=self.server_names,
             clients={
                 name: nginx.ClientLimits(
-                    requests_per_minute=limits.requests_per_minute, parallel_requests=limits.parallel_requests
+                    requests_per_minute=limits.requests_per_minute,
+                    parallel_requests=limits.parallel_requests,
+                    allowed_paths=tuple(limits.allowed_paths),
+                    expires=date.fromisoformat(limits.expires) if limits.expires else None,
                 )
                 for name, limits in settings.clients.items()
             },
+            key_expires={name: date.fromisoformat(day) for name, day in settings.key_expires.items()},
+            tls=settings.uses_tls,
+            affinity=settings.affinity == "session",
             max_body_mib=settings.max_body_mib,
             timeout_s=settings.timeout_s,
         )
@@ -58,8 +79,11 @@ class Gateway(pulumi.ComponentResource):
 
     api_url: str
     app_url: str
+    certificate: Certificate
     container_name: str
     ready: pulumi.Output[str]
+    door: GatewayDoor
+    """For rollouts of the replicas behind it."""
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:Gateway", name, None, opts)
@@ -74,23 +98,36 @@ class Gateway(pulumi.ComponentResource):
             labels=label_args(labels(args.prefix, "edge", "-")),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name is fixed
         )
+        certificate = Certificate(
+            f"{name}-certificate",
+            settings,
+            args.server_names,
+            args.tls_key,
+            pulumi.ResourceOptions(parent=self),
+        )
+        contents: dict[str, pulumi.Input[str]] = {
+            **nginx.gateway_files(config),
+            nginx.CLIENT_KEYS_CONF: pulumi.Output.secret(
+                pulumi.Output.all(**args.client_keys).apply(render_client_keys)
+            ),
+            nginx.UPSTREAM_KEY_CONF: pulumi.Output.secret(
+                pulumi.Output.from_input(args.upstream_key).apply(render_upstream_key)
+            ),
+            nginx.TLS_CERTIFICATE: certificate.pem,
+            nginx.TLS_KEY: certificate.key,
+        }
+        # Before anything that runs is touched, nginx itself says whether it would take them.
+        accepted = ask(
+            f"{name}-accepted",
+            "gateway-files",
+            {"image": image.image_id, "files": contents, "docker_host": args.docker_host},
+            triggers=[],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         files = ConfigFiles(
             f"{name}-files",
-            ConfigFilesArgs(
-                prefix=args.prefix,
-                component="gateway",
-                image=image.image_id,
-                files={
-                    **nginx.gateway_files(config),
-                    nginx.CLIENT_KEYS_CONF: pulumi.Output.secret(
-                        pulumi.Output.all(**args.client_keys).apply(nginx.render_client_keys)
-                    ),
-                    nginx.UPSTREAM_KEY_CONF: pulumi.Output.secret(
-                        pulumi.Output.from_input(args.upstream_key).apply(nginx.render_upstream_key)
-                    ),
-                },
-            ),
-            pulumi.ResourceOptions(parent=self),
+            ConfigFilesArgs(prefix=args.prefix, component="gateway", image=image.image_id, files=contents),
+            pulumi.ResourceOptions(parent=self, depends_on=[accepted]),
         )
         state = docker.Volume(
             f"{name}-state",
@@ -117,15 +154,13 @@ class Gateway(pulumi.ComponentResource):
             host_name=host_name,
             image=image.image_id,
             user=nginx.USER,
-            networks=[{"name": args.network_name, "aliases": [INNER_ALIAS]}, {"name": edge.name}],
-            labelled={
-                **labels(args.prefix, "gateway", fingerprint(config.model_dump(), settings.model_dump())),
-                "pageindex-stack.files": files.digest,
-            },
+            networks=[{"name": args.network_name, "aliases": [nginx.INNER_NAME]}, {"name": edge.name}],
+            # Not the files': a running gateway takes up changed ones without being replaced.
+            labelled=labels(args.prefix, "gateway", fingerprint(nginx.START, config.tmpfs_mib)),
             entrypoints=list(nginx.START[:1]),
             command=list(nginx.START[1:]),
             volumes=[
-                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
+                {"volume_name": files.host_name, "container_path": FILES_PATH, "read_only": True},
                 {"volume_name": state.name, "container_path": STATE_DIR},
             ],
             tmpfs={"/tmp": f"size={config.tmpfs_mib}m"},
@@ -141,19 +176,31 @@ class Gateway(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,  # one process holds the ports
-                depends_on=[ports_free],  # so that a running gateway is not taken away for a port that can't be had
+                # A running gateway is not taken away for a port that can't be had, and a new one finds its files.
+                depends_on=[ports_free, files],
             ),
         )
         gate = await_healthy(
-            f"{name}-ready",
+            f"{name}-healthy",
             container,
             "the gateway",
             timeout_s=STARTUP_S,
             docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.api_url = f"http://{settings.bind}:{settings.api_port}/v1"
-        self.app_url = f"http://{settings.bind}:{settings.app_port}"
+        reloaded = ask(
+            f"{name}-ready",
+            "gateway-reload",
+            {"container": container.name, "docker_host": args.docker_host},
+            triggers=[files.digest, gate.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        address = "127.0.0.1" if settings.bind == "0.0.0.0" else settings.bind
+        scheme = "https" if settings.uses_tls else "http"
+        self.api_url = f"{scheme}://{address}:{settings.api_port}/v1"
+        self.app_url = f"{scheme}://{address}:{settings.app_port}"
+        self.certificate = certificate
         self.container_name = host_name
-        self.ready = gate.id
+        self.ready = reloaded.id
+        self.door = GatewayDoor(host_name, container.id, gate)
         self.register_outputs({"api_url": self.api_url, "app_url": self.app_url})

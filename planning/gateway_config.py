@@ -6,21 +6,25 @@ secret files that it includes. How a container runs it is in the constants below
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from planning.gateway_errors import ERRORS, error_body, error_of_status
+from planning.gateway_keys import KEY_NAME_PATTERN, expiry_map
 from planning.gateway_replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state
 
 API_PORT = 8080
 APP_PORT = 8081
 STATUS_PORT = 8082  # listens on the container's loopback only
 INNER_PORT = 8083  # the replicas, for the app; not published
+INNER_NAME = "gateway"  # on the internal network
+INNER_URL = f"http://{INNER_NAME}:{INNER_PORT}/v1"
 
 STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
 
@@ -28,6 +32,7 @@ CONFIG_DIR = "/run/pageindex-stack"
 NGINX_CONF = "nginx.conf"
 CLIENT_KEYS_CONF = "gateway-clients.conf"  # secret
 UPSTREAM_KEY_CONF = "gateway-upstream.conf"  # secret
+TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"  # the latter secret; both empty without TLS
 
 # The image's own entrypoint edits files under /etc/nginx, which is read-only here and not used.
 ENTRYPOINT = ("nginx",)
@@ -37,12 +42,10 @@ USER = "101:0"
 HEALTH_COMMAND = ("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{STATUS_PORT}/health")
 STOP_SIGNAL = "SIGQUIT"  # finish what runs; SIGTERM would cut streams
 
-MIN_KEY_CHARS, MAX_KEY_CHARS = 32, 200
-_KEY = re.compile(rf"[A-Za-z0-9_-]{{{MIN_KEY_CHARS},{MAX_KEY_CHARS}}}")
-_CLIENT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")  # lower case: nginx compares map keys ignoring case
 _TEMPLATES = Path(__file__).resolve().parents[1] / "services" / "gateway"
 
-ClientName = Annotated[str, StringConstraints(pattern=rf"^{_CLIENT_NAME.pattern}$")]
+KeyName = Annotated[str, StringConstraints(pattern=KEY_NAME_PATTERN)]
+ClientName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]  # lower case: maps ignore case
 UrlPath = Annotated[
     str, StringConstraints(pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?$")
 ]
@@ -51,31 +54,6 @@ Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]
 ServerName = Annotated[
     str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")
 ]
-
-# status: (OpenAI's error type, code, message). Messages go into nginx strings: no quote, no dollar sign, no backslash.
-ERRORS: Mapping[int, tuple[str, str, str]] = {
-    400: ("invalid_request_error", "bad_request", "The request is not well-formed HTTP."),
-    401: ("authentication_error", "invalid_api_key",
-          "No valid key. Send it as Authorization: Bearer KEY or as x-api-key: KEY."),
-    403: ("permission_error", "path_not_allowed", "This key may not use this path."),
-    404: ("invalid_request_error", "not_found", "There is nothing at this address."),
-    405: ("invalid_request_error", "method_not_allowed", "This path does not take this method; see Allow."),
-    408: ("invalid_request_error", "request_timeout", "The request did not arrive in time."),
-    411: ("invalid_request_error", "length_required", "The request needs a Content-Length."),
-    413: ("invalid_request_error", "request_too_large", "The body is larger than {body_mib} MiB or not wanted here."),
-    414: ("invalid_request_error", "uri_too_long", "The address is too long."),
-    421: ("invalid_request_error", "unknown_host",
-          "The Host header names no host that this gateway serves; see gateway.server_names."),
-    429: ("rate_limit_error", "rate_limit_exceeded",
-          "Too many requests a minute or at once for this key. Try again after Retry-After seconds."),
-    431: ("invalid_request_error", "headers_too_large", "The request headers are too large."),
-    500: ("server_error", "internal_error", "The gateway failed; its log has the reason."),
-    501: ("invalid_request_error", "not_implemented", "The gateway does not understand this transfer coding."),
-    503: ("server_error", "service_unavailable",
-          "The server behind the gateway is not there or broke off. Try again after Retry-After seconds."),
-    504: ("server_error", "timeout", "The server behind the gateway did not answer within {timeout_s} s."),
-    505: ("invalid_request_error", "http_version", "The gateway speaks HTTP/1.1 and HTTP/1.0."),
-}  # fmt: skip
 
 
 class _Model(BaseModel):
@@ -88,6 +66,7 @@ class ClientLimits(_Model):
     requests_per_minute: int = Field(default=600, ge=1, le=60_000_000, description="All at once, if need be.")
     parallel_requests: int = Field(default=50, ge=1, le=65535)
     allowed_paths: tuple[UrlPath, ...] = Field(default=(), description="Each with everything below it.")
+    expires: date | None = Field(default=None, description="Last day of all of the client's keys, in UTC.")
 
     @property
     def retry_after_s(self) -> int:
@@ -105,6 +84,9 @@ class GatewayConfig(_Model):
     server_names: tuple[ServerName, ...] = Field(default=("localhost", "127.0.0.1"), min_length=1)
     default_limits: ClientLimits = ClientLimits()
     clients: Mapping[ClientName, ClientLimits] = Field(default_factory=dict)
+    key_expires: Mapping[KeyName, date] = Field(default_factory=dict, description="Last day of one key, in UTC.")
+    tls: bool = Field(default=False, description="Whether both published ports speak HTTPS.")
+    affinity: bool = Field(default=True, description="Whether X-Session-Id decides on the replica.")
     get_paths: tuple[RoutePath, ...] = ("/v1/models",)
     post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
     public_app_paths: tuple[UrlPath, ...] = Field(
@@ -156,6 +138,8 @@ def render_nginx_conf(config: GatewayConfig) -> str:
     """``nginx.conf``: the same settings give the same text, byte for byte."""
     common = {
         "listen_options": " reuseport backlog=4096",
+        "tls": " ssl" if config.tls else "",
+        "plain_http": _part("plain_http.conf", {"refusal": error_body("https_required")}) if config.tls else "",
         "unknown_host": _part("unknown_host.conf", {}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
@@ -186,7 +170,16 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
-        "error_bodies": _indent(8, _error_bodies(config)),
+        "key_expiry": _indent(4, _key_expiry(config)),
+        "tls_settings": _part("tls.conf", {
+            "certificate": f"{CONFIG_DIR}/{TLS_CERTIFICATE}", "key": f"{CONFIG_DIR}/{TLS_KEY}",
+        }) if config.tls else "",
+        "session": "$http_x_session_id" if config.affinity else '""',
+        "error_bodies": _indent(8, (
+            f"{status} '{body}';" for status, body in
+            error_of_status(body_mib=config.max_body_mib, timeout_s=config.timeout_s).items()
+        )),
+        "expired": error_body("expired_api_key"),
         "error_statuses": " ".join(map(str, ERRORS)),
         "allowed_methods": _indent(8, _allowed_methods(config)),
         "app_upstream": _indent(4, _app_upstream(config)),
@@ -202,50 +195,13 @@ def render_nginx_conf(config: GatewayConfig) -> str:
 
 def gateway_files(config: GatewayConfig) -> dict[str, str]:
     """All files that aren't secret, by name."""
-    scripts = {name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in ("start.sh", "replicas.sh")}
+    names = ("start.sh", "replicas.sh", "apply.sh")
+    scripts = {name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in names}
     return {
         NGINX_CONF: render_nginx_conf(config),
         **scripts,
         **gateway_state(config.vllm_replicas, config.retry_after_s),
     }
-
-
-def render_client_keys(keys: Mapping[str, str | Sequence[str]]) -> str:
-    """SECRET: ``gateway-clients.conf``. Client name -> key, or keys that are valid side by side during a rotation."""
-    if not keys:
-        raise ValueError("no client has a key, so nobody could use the gateway: give at least one client a key")
-    owner: dict[str, str] = {}
-    lines = ["map $credential $client {", '    default "";']
-    for name, given in keys.items():
-        if not _CLIENT_NAME.fullmatch(name):
-            raise ValueError(f"client name {name!r}: wants 1 to 63 of a-z 0-9 _ -, starting with a letter or digit")
-        client_keys = [given] if isinstance(given, str) else list(given)
-        if not client_keys:
-            raise ValueError(f"client {name!r} has no key")
-        for key in client_keys:
-            _check_key(key, f"client {name!r}")
-            if key in owner:
-                raise ValueError(f"clients {owner[key]!r} and {name!r} have the same key" if owner[key] != name
-                                 else f"client {name!r} has the same key twice")  # fmt: skip
-            owner[key] = name
-            # A regular expression, because nginx compares plain map keys ignoring case.
-            lines.append(f'    "~^{key}$" {name};')
-    return "\n".join([*lines, "}", ""])
-
-
-def render_upstream_key(key: str) -> str:
-    """SECRET: ``gateway-upstream.conf``, vLLM's own key, which takes the place of the client's."""
-    _check_key(key, "vLLM")
-    return f'map "" $vllm_authorization {{\n    default "Bearer {key}";\n}}\n'
-
-
-def _check_key(key: str, whose: str) -> None:
-    """Says what is wrong without repeating the key."""
-    if not MIN_KEY_CHARS <= len(key) <= MAX_KEY_CHARS:
-        raise ValueError(f"the key of {whose} has {len(key)} characters, wants {MIN_KEY_CHARS} to {MAX_KEY_CHARS}")
-    if not _KEY.fullmatch(key):
-        position = next(i for i, char in enumerate(key, 1) if not re.fullmatch("[A-Za-z0-9_-]", char))
-        raise ValueError(f"the key of {whose}: character {position} is none of A-Z a-z 0-9 _ -")
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:
@@ -260,6 +216,13 @@ def _part(template: str, slots: Mapping[str, str]) -> str:
 
 def _indent(spaces: int, lines: Iterable[str]) -> str:
     return "\n".join(" " * spaces + line for line in lines)
+
+
+def _key_expiry(config: GatewayConfig) -> list[str]:
+    clients = {name: limits.expires for name, limits in config.clients.items() if limits.expires}
+    if not (clients or config.key_expires):
+        return ['map "" $expired_key { default ""; }  # no key has a last day']
+    return expiry_map(clients, config.key_expires)
 
 
 def _restricted(config: GatewayConfig) -> dict[str, ClientLimits]:
@@ -304,15 +267,6 @@ def _client_limits(config: GatewayConfig) -> list[str]:
     return lines
 
 
-def _error_bodies(config: GatewayConfig) -> list[str]:
-    lines = []
-    for status, (kind, code, message) in ERRORS.items():
-        message = message.format(body_mib=config.max_body_mib, timeout_s=config.timeout_s)
-        body = json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
-        lines.append(f"{status} '{body}';")
-    return lines
-
-
 def _allowed_methods(config: GatewayConfig) -> list[str]:
     lines = [f'"405:{API_PORT}:{path}" GET;' for path in config.get_paths]
     lines += [f'"405:{API_PORT}:{path}" POST;' for path in config.post_paths]
@@ -346,7 +300,7 @@ def _api_locations(config: GatewayConfig, path_check: str) -> list[str]:
             lines += (
                 ["    client_max_body_size 1;  # nginx has no smaller limit than a byte"] if method == "GET" else []
             )
-            lines += [f"    proxy_pass http://vllm{path};", "}"]  # this path and no other spelling of it
+            lines += [f"    proxy_pass http://$vllm_upstream{path};", "}"]  # this path and no other spelling of it
     return lines
 
 
@@ -354,7 +308,7 @@ def _inner_locations(config: GatewayConfig) -> list[str]:
     """For whoever has vLLM's own key: every path that clients have."""
     return [
         f"location = {path} {{ if ($http_authorization != $vllm_authorization) {{ return 401; }} "
-        f"proxy_pass http://vllm{path}; }}"
+        f"proxy_pass http://$vllm_upstream{path}; }}"
         for path in dict.fromkeys((*config.get_paths, *config.post_paths))
     ]
 

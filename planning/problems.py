@@ -105,7 +105,7 @@ def _without_repeats(problems: list[Problem]) -> list[Problem]:
 
 def _is_union_branch(part: str) -> bool:
     """pydantic names the branch of a union in the location: ``str``, ``InlineModel``, ``constrained-str``."""
-    return part in {"str", "int", "float", "bool", "InlineModel"} or part.startswith(
+    return part in {"str", "int", "float", "bool", "InlineModel", "TlsFiles", "TlsWord"} or part.startswith(
         ("constrained-", "function-", "literal[")
     )
 

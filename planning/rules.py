@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from planning.answering import hindrance
 from planning.extras import problems_of_extras
 from planning.floors import VLLM, vllm_version
+from planning.gateway_keys import clients_of
+from planning.gateway_settings import TlsFiles, is_pem
 from planning.hardware import Card
 from planning.model import InlineModel
 from planning.problems import Problem, rm_line, set_secret_line, set_value_line
+from planning.rollouts import problems_of_rollout
 from planning.settings import StackSecrets, StackSettings
 from planning.ssh import problems_of_host
 
@@ -42,9 +46,11 @@ class Draft:
 
 def across(draft: Draft) -> list[Problem]:
     """Every fault between areas, and between settings and secrets; memory has its own module."""
-    rules = (_model, _parallel, _cards, _batching, _formats, _image, _waivers, _weights, _application, _secrets)
+    rules = (_model, _parallel, _cards, _batching, _formats, _image, _waivers, _weights, _application, _gateway,
+             _secrets)  # fmt: skip
     found = [problem for rule in rules for problem in rule(draft)]
     found += problems_of_host(draft.stack, draft.settings.host)
+    found += problems_of_rollout(draft.stack, draft.settings.vllm, draft.card)
     return found + problems_of_extras(draft.stack, draft.settings.vllm)
 
 
@@ -312,9 +318,47 @@ def _secrets(draft: Draft) -> Iterator[Problem]:
             f"{draft.model.repo} is gated on the hub and needs a token",
             set_secret_line(["hf_token"], draft.stack),
         )
-    for client in sorted(set(draft.settings.gateway.clients) - set(draft.secrets.api_keys)):
+    gateway, names = draft.settings.gateway, list(draft.secrets.api_keys)
+    for client in sorted(set(gateway.clients) - set(clients_of(names))):
         yield Problem(
             f"api_keys.{client}",
             f"gateway.clients names {client}, but there is no key for it",
             set_secret_line(["api_keys", client], draft.stack),
+        )
+    for name in sorted(set(gateway.key_expires) - set(names)):
+        yield Problem(
+            f"gateway.key_expires.{name}",
+            "there is no key of this name under api_keys",
+            rm_line(["gateway", "key_expires", name], draft.stack),
+        )
+    if isinstance(gateway.tls, TlsFiles) and not gateway.tls.key and not draft.secrets.tls_key:
+        yield Problem(
+            "tls_key",
+            "gateway.tls names a certificate, but there is no key for it",
+            set_secret_line(["tls_key"], draft.stack),
+        )
+
+
+def _gateway(draft: Draft) -> Iterator[Problem]:
+    gateway = draft.settings.gateway
+    if not IPv4Address(gateway.bind).is_loopback and gateway.tls is None:
+        yield Problem(
+            "gateway.tls",
+            f"on {gateway.bind} keys and documents would cross the network in clear; turn it on, or say `off` outright",
+            set_value_line(["gateway", "tls"], "self-signed", draft.stack),
+        )
+    for field in ("certificate", "key") if isinstance(gateway.tls, TlsFiles) else ():
+        path = getattr(gateway.tls, field)
+        if path and not is_pem(path):
+            yield Problem(
+                f"gateway.tls.{field}",
+                "must be a file in PEM format that can be read",
+                set_value_line(["gateway", "tls"], "self-signed", draft.stack),
+                path,
+            )
+    if gateway.bind == "0.0.0.0" and not gateway.server_names:
+        yield Problem(
+            "gateway.server_names",
+            "on all addresses the gateway has to know by which names clients call it",
+            set_value_line(["gateway", "server_names", "0"], "ai.example.com", draft.stack),
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, field_validator
 
-from planning.area import Area, Port, require_pinned_image
+from planning.area import Area, require_pinned_image
+from planning.gateway_settings import ClientSettings, GatewaySettings, KeyName
 from planning.model import Architecture, InlineModel, Quantization
 from planning.ssh import DEFAULT_PARALLEL, check_host_key
 from planning.vllm_settings import NcclSettings, UlimitSettings, VllmSettings
@@ -18,7 +18,6 @@ __all__ = [
     "UlimitSettings", "VllmSettings", "area_fields", "require_pinned_image",
 ]  # fmt: skip
 
-ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ApiKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{32,200}$")]
 Reason = Annotated[str, Field(min_length=10)]
 
@@ -112,55 +111,6 @@ class ModelCacheSettings(Area):
     )
 
 
-class ClientSettings(Area):
-    """Limits of one client of the gateway; its key stands under api_keys with the same name."""
-
-    requests_per_minute: int = Field(600, ge=1, le=1_000_000, description="Requests a minute.", examples=[600])
-    parallel_requests: int = Field(50, ge=1, le=10_000, description="Requests at the same time.", examples=[50])
-
-
-class GatewaySettings(Area):
-    """The one guarded door."""
-
-    bind: str = Field("127.0.0.1", description="Host address that the ports are published on.", examples=["127.0.0.1"])
-    api_port: Port = Field(8000, description="Host port of the OpenAI-compatible API.", examples=[8000])
-    app_port: Port = Field(3000, description="Host port of PageIndex.", examples=[3000])
-    server_names: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]{1,253}$")]] = Field(
-        default_factory=list,
-        description="Further host names that requests may carry, beside localhost and the bind address.",
-        examples=[["ai.example.com"]],
-    )
-    max_body_mib: int = Field(50, ge=1, le=4096, description="Largest request body, MiB.", examples=[50])
-    timeout_s: int = Field(
-        300, ge=5, le=86400, description="Longest silence of a request's answer, seconds.", examples=[300]
-    )
-    clients: dict[ClientName, ClientSettings] = Field(
-        default_factory=dict,
-        description="Limits per client. A client that stands only under api_keys gets the defaults.",
-        examples=[{"alice": {"requests_per_minute": 120}}],
-    )
-
-    @field_validator("bind")
-    @classmethod
-    def _bind_is_loopback(cls, value: str) -> str:
-        try:
-            address = IPv4Address(value)
-        except ValueError:
-            raise ValueError("must be an IPv4 address") from None
-        if not address.is_loopback:
-            raise ValueError(
-                "must be a loopback address: without TLS, keys and documents would cross the network in clear"
-            )
-        return value
-
-    @field_validator("app_port")
-    @classmethod
-    def _ports_differ(cls, value: int, info: ValidationInfo) -> int:
-        if value == info.data.get("api_port"):
-            raise ValueError("must differ from api_port")
-        return value
-
-
 class PageIndexSettings(Area):
     """The application that answers from documents."""
 
@@ -199,11 +149,15 @@ class StackSettings(Area):
 class StackSecrets(Area):
     """What a stack file may say only encrypted."""
 
-    api_keys: dict[ClientName, ApiKey] = Field(
+    api_keys: dict[KeyName, ApiKey] = Field(
         default_factory=dict,
-        description="Client name to key: 32 to 200 characters of A-Z a-z 0-9 _ -. Default: one key is generated.",
+        description="Client name to key: 32 to 200 characters of A-Z a-z 0-9 _ -. A further key of the same client, "
+        "for a rotation, stands under its name, @ and a label: alice@next. Default: one key is generated.",
     )
     hf_token: str | None = Field(None, pattern=r"^\S{8,}$", description="Token for gated models on the hub.")
+    tls_key: str | None = Field(
+        None, min_length=32, description="Key of the certificate in gateway.tls, in PEM format."
+    )
 
 
 def area_fields() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 seen: list[dict[str, object]] = []
 release = threading.Semaphore(0)
 HOLD_S = 20
+sick = {"status": 0}  # what every GET gets, if any
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -39,7 +40,8 @@ class Backend(BaseHTTPRequestHandler):
         else:
             if wish.get("hold"):
                 release.acquire(timeout=HOLD_S)
-            self.answer(wish.get("status", 200), {"host": os.uname().nodename, **record}, wish.get("headers", {}))
+            status = sick["status"] if self.command == "GET" and sick["status"] else wish.get("status", 200)
+            self.answer(status, {"host": os.uname().nodename, **record}, wish.get("headers", {}))
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
@@ -103,6 +105,8 @@ class Control(Backend):
             seen.clear()
             while release.acquire(blocking=False):  # what an earlier test did not use
                 pass
+        if self.path.startswith("/sick/"):
+            sick["status"] = int(self.path.removeprefix("/sick/"))
         self.answer(200, seen, {})
 
     do_GET = do_POST = handle_any  # noqa: N815

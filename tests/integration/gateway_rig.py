@@ -12,20 +12,27 @@ import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from planning import gateway_config as gw
+from planning import gateway_keys as keys
+from planning.certificate import pinned
 from planning.images import image_names
 
 BACKEND_SOURCE = Path(__file__).with_name("gateway_backend.py").read_text(encoding="utf-8")
 
 ALICE, ALICE_NEXT = "Alice-" + "a" * 38, "Alice_" + "Z" * 194  # the second is as long as a key may be
-KEYS: dict[str, str | list[str]] = {
-    "alice": [ALICE, ALICE_NEXT],
+KEYS = {
+    "alice": ALICE,
+    "alice@next": ALICE_NEXT,
     "sixty": "k6" * 16,
     "narrow": "narrow" * 8,
     "models-only": "Mo" * 20,
+    "gone": "Gone-" * 8,
+    "gone@next": "Next-" * 8,
+    "last-year": "Last" * 10,
 }
 UPSTREAM_KEY = "Upstream" * 25
 CONFIG = gw.GatewayConfig(
@@ -37,7 +44,9 @@ CONFIG = gw.GatewayConfig(
         "sixty": gw.ClientLimits(requests_per_minute=6),
         "narrow": gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=2),
         "models-only": gw.ClientLimits(allowed_paths=("/v1/models", "/api/documents")),
+        "last-year": gw.ClientLimits(expires=date.today() - timedelta(days=1)),
     },
+    key_expires={"gone": date.today() - timedelta(days=1), "gone@next": date.today() + timedelta(days=1)},
     max_body_mib=1,
     timeout_s=6,
     header_timeout_s=2,
@@ -105,6 +114,13 @@ class Backend:
         with urllib.request.urlopen(request, timeout=5) as reply:
             return json.load(reply)
 
+    def answers_anywhere(self) -> bool:
+        """Whether it answers at the address that it has now: a container that is started again may get another."""
+        self.address = docker(
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.container
+        )
+        return self.answers()
+
     def answers(self) -> bool:
         try:
             self.control("/seen")
@@ -121,20 +137,16 @@ class Gateway:
     config: gw.GatewayConfig = CONFIG
     ports: dict[int, int] = field(default_factory=dict)
     backends: list[Backend] = field(default_factory=list)
+    certificate: str = ""
+    key: str = ""
 
     def up(self) -> None:
-        # Never-started container, volume, read-only mount: the way that the program delivers files.
-        files = {
-            **gw.gateway_files(self.config),
-            gw.CLIENT_KEYS_CONF: gw.render_client_keys(KEYS),
-            gw.UPSTREAM_KEY_CONF: gw.render_upstream_key(UPSTREAM_KEY),
-        }
         image = image_names()["nginx"]
         docker("network", "create", f"{self.name}-net")
         docker("volume", "create", f"{self.name}-conf")
         volume = f"{self.name}-conf:{gw.CONFIG_DIR}"
         docker("create", "--name", f"{self.name}-files", "-v", volume, image)
-        docker("cp", "-", f"{self.name}-files:{gw.CONFIG_DIR}", stdin=_tar(files))
+        self.deliver(self.files(KEYS))
         docker(
             "run", "-d", "--name", f"{self.name}-gateway", "--network", f"{self.name}-net",
             "--user", gw.USER, "--read-only", "--tmpfs", f"/tmp:size={self.config.tmpfs_mib}m,noexec,nosuid,nodev",
@@ -146,12 +158,32 @@ class Gateway:
         )  # fmt: skip
         for port in (gw.API_PORT, gw.APP_PORT):
             self.ports[port] = int(docker("port", f"{self.name}-gateway", str(port)).rpartition(":")[2])
-        until(lambda: self.get("/health").status == 200, 10, "the gateway answers")
+        until(self.answers, 10, "the gateway answers")
 
-    def add_backend(self) -> Backend:
+    def answers(self) -> bool:
+        try:
+            return self.get("/health").status == 200
+        except OSError:
+            return False
+
+    def files(self, client_keys: dict[str, str]) -> dict[str, str]:
+        """What the program would deliver."""
+        return {
+            **gw.gateway_files(self.config),
+            gw.CLIENT_KEYS_CONF: keys.render_client_keys(client_keys),
+            gw.UPSTREAM_KEY_CONF: keys.render_upstream_key(UPSTREAM_KEY),
+            gw.TLS_CERTIFICATE: self.certificate,
+            gw.TLS_KEY: self.key,
+        }
+
+    def deliver(self, files: dict[str, str]) -> None:
+        """Never-started container, volume, read-only mount: the way that the program delivers files."""
+        docker("cp", "-", f"{self.name}-files:{gw.CONFIG_DIR}", stdin=_tar(files))
+
+    def add_backend(self, alias: str = "vllm-0") -> Backend:
         container = f"{self.name}-backend-{secrets.token_hex(3)}"
         docker(
-            "run", "-d", "--name", container, "--network", f"{self.name}-net", "--network-alias", "vllm-0",
+            "run", "-d", "--name", container, "--network", f"{self.name}-net", "--network-alias", alias,
             "--network-alias", "pageindex", image_names()["python"], "python", "-c", BACKEND_SOURCE,
         )  # fmt: skip
         address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
@@ -172,7 +204,8 @@ class Gateway:
         return (done.stdout + done.stderr).decode()
 
     def connect(self, port: int = gw.API_PORT, timeout_s: float = 15) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.ports[port]), timeout=timeout_s)
+        plain = socket.create_connection(("127.0.0.1", self.ports[port]), timeout=timeout_s)
+        return pinned(self.certificate).wrap_socket(plain) if self.certificate else plain
 
     def raw(self, request: bytes, port: int = gw.API_PORT) -> Answer:
         """Send bytes as they are, read until the gateway closes."""

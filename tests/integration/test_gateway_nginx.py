@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 
 from planning import gateway_config as gw
+from planning.gateway_keys import MAX_KEY_CHARS
 from tests.integration.gateway_attacks import ATTACKS, GOOD, Attack
 from tests.integration.gateway_rig import (
     ALICE,
@@ -103,7 +104,7 @@ def test_it_starts_before_any_upstream_exists_and_asks_clients_to_come_back(gate
 
 
 def test_docker_sees_it_healthy_and_its_configuration_passes_nginx_t_with_the_longest_key(gateway) -> None:
-    assert len(ALICE_NEXT) == len(UPSTREAM_KEY) == gw.MAX_KEY_CHARS
+    assert len(ALICE_NEXT) == len(UPSTREAM_KEY) == MAX_KEY_CHARS
     container = f"{gateway.name}-gateway"
     docker("exec", container, gw.ENTRYPOINT[0], "-t", *gw.COMMAND)
     state = ["inspect", "-f", "{{.State.Health.Status}}", container]
@@ -164,7 +165,7 @@ def test_the_apps_streams_pass_event_by_event(gateway, backend, path) -> None:
 
 
 def test_a_client_stays_within_its_paths_on_both_ports(gateway) -> None:
-    key = bearer(str(KEYS["models-only"]))
+    key = bearer(KEYS["models-only"])
     assert gateway.get("/v1/models", key).status == 200
     assert gateway.post(CHAT, {}, key).status == 403
     assert gateway.get("/api/documents/1/tree", key, port=gw.APP_PORT).status == 200
@@ -172,8 +173,28 @@ def test_a_client_stays_within_its_paths_on_both_ports(gateway) -> None:
         assert gateway.get(path, key, port=gw.APP_PORT).status == 403
 
 
+@pytest.mark.parametrize("name", ["gone", "last-year"])
+def test_a_key_is_refused_after_its_last_day_and_the_answer_says_so(gateway, backend, name) -> None:
+    for port in (gw.API_PORT, gw.APP_PORT):
+        refused = gateway.get("/v1/models", bearer(KEYS[name]), port=port)
+        assert (refused.status, refused.json["error"]["code"]) == (401, "expired_api_key")
+    assert gateway.get("/metrics", bearer(KEYS[name])).json["error"]["code"] == "not_found"
+    assert backend.control("/seen") == []
+
+
+def test_during_a_rotation_both_keys_are_one_client(gateway) -> None:
+    keys = [bearer(ALICE), bearer(ALICE_NEXT), bearer(KEYS["gone@next"])]
+    answers = [gateway.get("/api/documents", key, port=gw.APP_PORT) for key in keys]
+    assert [dict(answer.json["headers"])["x-client"] for answer in answers] == ["alice", "alice", "gone"]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    until(lambda: ids[-1] in gateway.logs(), 5, "the requests are in the log")
+    lines = [json.loads(line) for line in gateway.logs().splitlines() if line.startswith("{")]
+    named = {line["request_id"]: (line["client"], line["key"]) for line in lines}
+    assert [named[each] for each in ids] == [("alice", "alice"), ("alice", "alice@next"), ("gone", "gone@next")]
+
+
 def test_the_seventh_request_of_a_client_with_six_a_minute_waits_as_long_as_it_is_told(gateway, backend) -> None:
-    key = bearer(str(KEYS["sixty"]))
+    key = bearer(KEYS["sixty"])
     answers = [gateway.get("/v1/models", key) for _ in range(7)]
     assert [answer.status for answer in answers] == [200] * 6 + [429]
     assert answers[-1].headers["retry-after"] == "10"
@@ -184,7 +205,7 @@ def test_the_seventh_request_of_a_client_with_six_a_minute_waits_as_long_as_it_i
 
 
 def test_parallel_requests_of_one_client_are_bounded_and_others_are_not_held_up(gateway, backend) -> None:
-    key = bearer(str(KEYS["narrow"]))
+    key = bearer(KEYS["narrow"])
     with ThreadPoolExecutor(2) as pool:
         held = [pool.submit(gateway.post, CHAT, {"hold": True}, key) for _ in range(2)]
         until(lambda: len(backend.control("/seen")) == 2, 5, "two requests run")
@@ -319,7 +340,7 @@ def test_the_log_names_the_client_and_never_shows_a_key(gateway) -> None:
     logs = gateway.logs()
     [line] = [json.loads(line) for line in logs.splitlines() if marker in line]
     assert (line["client"], line["method"], line["path"], line["status"]) == ("alice", "POST", CHAT, "200")
-    for key in [ALICE, ALICE_NEXT, UPSTREAM_KEY, str(KEYS["sixty"]), str(KEYS["models-only"])]:
+    for key in [ALICE, ALICE_NEXT, UPSTREAM_KEY, KEYS["sixty"], KEYS["models-only"]]:
         assert key not in logs
     for entry in logs.splitlines():
         assert not entry.startswith("{") or json.loads(entry)

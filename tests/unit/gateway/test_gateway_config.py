@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import date, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -13,15 +14,14 @@ from planning.gateway_config import (
     APP_PORT,
     COMMAND,
     CONFIG_DIR,
-    ERRORS,
     NGINX_CONF,
     ClientLimits,
     GatewayConfig,
     gateway_files,
-    render_client_keys,
     render_nginx_conf,
-    render_upstream_key,
 )
+from planning.gateway_errors import ERRORS
+from planning.gateway_keys import expiry_map, later_than, render_client_keys, render_upstream_key
 
 KEY = "Key-of_a-client" * 3
 BASE = GatewayConfig(vllm_replicas=("vllm-0:8000",), app="pageindex:3000")
@@ -58,7 +58,7 @@ def test_every_listed_path_has_an_exact_location_that_sends_that_very_path() -> 
     exact = set(re.findall(r"location = (/v1\S*) \{", text))
     assert exact == {"/v1/models", "/v1/completions", "/v1/rerank"}
     for path in exact:
-        assert f"proxy_pass http://vllm{path};" in block(text, f"location = {path} {{")
+        assert f"proxy_pass http://$vllm_upstream{path};" in block(text, f"location = {path} {{")
 
 
 def test_every_proxied_location_asks_for_a_key_before_anything_else() -> None:
@@ -173,6 +173,15 @@ def test_every_error_is_json_as_openai_clients_expect_it() -> None:
         assert not set("$'\\") & set(body)
 
 
+def test_with_tls_both_published_ports_speak_it_and_the_inner_ones_do_not() -> None:
+    text = render_nginx_conf(config(tls=True))
+    listening = re.findall(r"listen (\S+?)( ssl)?(?: [^;]*)?;", text)
+    assert {port for port, tls in listening if tls} == {str(API_PORT), str(APP_PORT)}
+    assert all(tls for port, tls in listening if port in {str(API_PORT), str(APP_PORT)})
+    assert "ssl_protocols TLSv1.2 TLSv1.3;" in text
+    assert "ssl" not in re.sub(r"#.*", "", render_nginx_conf(BASE))
+
+
 def test_secrets_live_in_their_own_files() -> None:
     clients, upstream = render_client_keys({"alice": KEY}), render_upstream_key("U" * 32)
     assert KEY in clients
@@ -184,10 +193,30 @@ def test_secrets_live_in_their_own_files() -> None:
 
 
 def test_keys_are_compared_in_full_and_in_their_case() -> None:
-    text = render_client_keys({"alice": KEY, "bob": ["b" * 32, "c" * 200]})
-    assert re.findall(r'"(\S+)" (\w+);', text) == [
-        (f"~^{KEY}$", "alice"), ("~^" + "b" * 32 + "$", "bob"), ("~^" + "c" * 200 + "$", "bob"),
+    text = render_client_keys({"alice": KEY, "bob": "b" * 32, "bob@next": "c" * 200})
+    assert re.findall(r'"(\S+)" (\S+);', text) == [
+        (f"~^{KEY}$", "alice"), ("~^" + "b" * 32 + "$", "bob"), ("~^" + "c" * 200 + "$", "bob@next"),
+        ("alice", "alice"), ("bob", "bob"), ("bob@next", "bob"),
     ]  # fmt: skip
+
+
+def test_a_day_is_over_only_for_times_after_it() -> None:
+    for text in ("2026-11-21", "2027-12-31", "2099-09-09", "2028-02-29"):
+        day = date.fromisoformat(text)
+        for distance in (-4000, -366, -32, -31, -1, 0, 1, 9, 10, 28, 31, 40, 365, 3000):
+            now = f"{day + timedelta(days=distance)}T23:59:59+00:00"
+            assert bool(re.match(later_than(day), now)) == (distance > 0), (text, now)
+
+
+def test_a_clients_day_is_for_all_of_its_keys_and_a_keys_day_for_that_key() -> None:
+    lines = expiry_map({"alice": date(2026, 11, 21)}, {"bob": date(2026, 11, 21), "eve@old": date(2026, 11, 21)})
+    expressions = re.findall(r'"~([^"]*)" expired/;', "\n".join(lines))
+    expired = {
+        name for name in ("alice", "alice@new", "alicex", "bob", "bob@new", "eve", "eve@old")
+        if any(re.match(expression, f"{name} 2026-11-22T00:00:00+00:00") for expression in expressions)
+    }  # fmt: skip
+    assert expired == {"alice", "alice@new", "bob", "eve@old"}
+    assert not any(re.match(expression, "alice 2026-11-21T23:59:59+00:00") for expression in expressions)
 
 
 @pytest.mark.parametrize(("keys", "complaint"), [
@@ -198,8 +227,9 @@ def test_keys_are_compared_in_full_and_in_their_case() -> None:
     ({"alice": "k" * 40 + "\n"}, "character 41 is none of"),
     ({"alice": "ké" + "k" * 40}, "character 2 is none of"),
     ({"alice": '";' + "k" * 40}, "character 1 is none of"),
-    ({"alice": []}, "'alice' has no key"),
-    ({"alice": [KEY, KEY]}, "'alice' has the same key twice"),
+    ({"alice": KEY, "alice@next": KEY}, "'alice' and 'alice@next' have the same key"),
+    ({"alice@": KEY}, "client name 'alice@'"),
+    ({"@next": KEY}, "client name '@next'"),
     ({"alice": KEY, "bob": KEY}, "'alice' and 'bob' have the same key"),
     ({"Alice": KEY}, "client name 'Alice'"),
     ({"": KEY}, "client name ''"),
@@ -236,6 +266,8 @@ def test_vllms_own_key_is_checked_too() -> None:
     ("public_app_paths", ["//x"]),
     ("clients", {"Alice": {}}),
     ("clients", {"alice": {"requests_per_minute": 0}}),
+    ("clients", {"alice": {"expires": "soon"}}),
+    ("key_expires", {"a b": "2027-01-01"}),
     ("clients", {"alice": {"allowed_paths": ["/v1/.*"]}}),
     ("max_body_mib", 0),
     ("timeout_s", -1),

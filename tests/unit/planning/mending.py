@@ -10,6 +10,7 @@ import shlex
 from typing import Any
 
 TYPED_BY_HAND = "a-token-typed-at-the-prompt"
+KEY_FILE = "-----BEGIN PRIVATE KEY-----\nMIIB"
 RANDOM = "5f" * 32
 
 
@@ -41,13 +42,14 @@ def _run(words: list[str], piped: str | None, settings: dict[str, Any], secrets:
             plain.append(word)
     assert options.get("-s"), "the stack is named, so that the line works in any state"
     where = _parts(plain[0]) if options.get("--path") else [plain[0]]
-    target = secrets if where[0] in {"api_keys", "hf_token"} else settings
+    target = secrets if where[0] in {"api_keys", "hf_token", "tls_key"} else settings
     if verb == "rm":
         assert len(plain) == 1, plain
         _remove(target, where)
         return
     assert verb == "set", verb
-    text = plain[1] if len(plain) > 1 else piped or TYPED_BY_HAND
+    by_hand = KEY_FILE if where == ["tls_key"] else TYPED_BY_HAND
+    text = plain[1] if len(plain) > 1 else piped or by_hand
     assert (target is secrets) == bool(options.get("--secret")), "a secret is never set in clear"
     _put(target, where, _typed(text, str(options.get("--type", "")), inside=bool(options.get("--path"))))
 

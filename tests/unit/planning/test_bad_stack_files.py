@@ -119,7 +119,16 @@ ON_CPU = [
     ("gateway.api_port", {"gateway": {"api_port": 65536}}, "less"),
     ("gateway.app_port", {"gateway": {"app_port": "http"}}, "integer"),
     ("gateway.app_port", {"gateway": {"app_port": 8000}}, "differ"),
-    ("gateway.bind", {"gateway": {"bind": "0.0.0.0"}}, "loopback"),
+    ("gateway.tls", {"gateway": {"bind": "10.0.0.5"}}, "in clear"),
+    ("gateway.tls", {"gateway": {"tls": "on"}}, "self-signed"),
+    ("gateway.tls.key", {"gateway": {"tls": {"certificate": "-----BEGIN C-----", "key": "/dev/null"}}}, "can be read"),
+    ("tls_key", {"gateway": {"tls": {"certificate": "-----BEGIN CERTIFICATE-----"}}}, "no key for it"),
+    ("gateway.server_names", {"gateway": {"bind": "0.0.0.0", "tls": "off"}}, "by which names"),
+    ("gateway.key_expires.al", {"gateway": {"key_expires": {"al": "31.12.2027"}}}, "pattern"),
+    ("gateway.key_expires.al", {"gateway": {"key_expires": {"al": "2027-02-30"}}}, "date"),
+    ("gateway.key_expires.bob@old", {"gateway": {"key_expires": {"bob@old": "2027-02-28"}}}, "no key of this name"),
+    ("gateway.clients.al.expires", {"gateway": {"clients": {"al": {"expires": "2027-02-30"}}}}, "date"),
+    ("gateway.clients.al.allowed_paths.0", {"gateway": {"clients": {"al": {"allowed_paths": ["v1"]}}}}, "pattern"),
     ("gateway.bind", {"gateway": {"bind": "localhost"}}, "IPv4"),
     ("gateway.server_names.0", {"gateway": {"server_names": ["a b"]}}, "pattern"),
     ("gateway.max_body_mib", {"gateway": {"max_body_mib": -50}}, "greater"),
@@ -247,7 +256,7 @@ def test_a_secret_in_clear_is_taken_out_and_set_anew() -> None:
 
 def test_all_faults_of_a_file_are_mended_in_one_go() -> None:
     settings = merged(CPU, {
-        "gateway": {"api_port": 99999, "bind": "0.0.0.0"},
+        "gateway": {"api_port": 99999, "bind": "localhost"},
         "vllm": {"shm_gib": -1.0, "extra_env": {"A B": "1"}},
         "pageindex": {"answer": "magic"},
     })  # fmt: skip
