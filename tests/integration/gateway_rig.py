@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -75,6 +75,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: bytes
+    all_headers: Sequence[tuple[str, str]] = ()
 
     @property
     def json(self) -> Any:
@@ -89,14 +90,15 @@ def parse(raw: bytes) -> Answer:
     first, *lines = head.decode("latin-1").split("\r\n")
     if first.startswith("HTTP/1.1 100"):
         return parse(body)
-    headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+    all_headers = [(name.lower(), value) for name, value in (line.split(": ", 1) for line in lines)]
+    headers = dict(all_headers)
     if headers.get("transfer-encoding") == "chunked":
         data, rest = b"", body
         while (size := int(rest.partition(b"\r\n")[0] or b"0", 16)) > 0:
             rest = rest.partition(b"\r\n")[2]
             data, rest = data + rest[:size], rest[size + 2 :]
         body = data
-    return Answer(int(first.split()[1]), headers, body)
+    return Answer(int(first.split()[1]), headers, body, all_headers)
 
 
 @dataclass
@@ -210,8 +212,7 @@ class Gateway:
     def raw(self, request: bytes, port: int = gw.API_PORT) -> Answer:
         """Send bytes as they are, read until the gateway closes."""
         with self.connect(port) as connection:
-            connection.sendall(request)
-            return parse(_read_all(connection))
+            return exchange(connection, request)
 
     def ask(
         self, method: str, path: str, *headers: str, body: bytes = b"", host: str = "localhost", port: int = gw.API_PORT
@@ -225,6 +226,12 @@ class Gateway:
 
     def post(self, path: str, wish: object, *headers: str, port: int = gw.API_PORT) -> Answer:
         return self.ask("POST", path, *headers, body=json.dumps(wish).encode(), port=port)
+
+
+def exchange(connection: socket.socket, request: bytes) -> Answer:
+    """Send bytes as they are, read until the other side closes."""
+    connection.sendall(request)
+    return parse(_read_all(connection))
 
 
 def bearer(key: str) -> str:

@@ -81,7 +81,7 @@ def test_a_hostile_request_gets_its_status_and_goes_no_further(
         assert [request["path"].partition("?")[0] for request in seen] in (
             ["/v1/models"],
             ["/"],
-            ["/static/app.js"],
+            ["/static/icon.svg"],
             ["/health"],
             ["/api/documents"],
         )
@@ -145,9 +145,15 @@ def test_the_page_comes_without_a_key_as_nobody_and_with_headers_that_keep_it_to
     headers = dict(page.json["headers"])
     assert headers["if-none-match"] == "x"
     assert "x-client" not in headers
-    policy = {"headers": {"Content-Security-Policy": "default-src 'self'"}}
+    policy = {"headers": {"Content-Security-Policy": "default-src 'self'", "Referrer-Policy": "unsafe-url",
+                          "X-Content-Type-Options": "x", "Cross-Origin-Opener-Policy": "same-origin"}}  # fmt: skip
     asked = gateway.post("/api/ask", policy, GOOD, "Accept: text/event-stream", port=gw.APP_PORT)
     assert asked.headers["content-security-policy"] == "default-src 'self'"
+    raw = gateway.ask("POST", "/api/ask", GOOD, body=json.dumps(policy).encode(), port=gw.APP_PORT)
+    for name, value in {"cross-origin-opener-policy": "same-origin", "referrer-policy": "no-referrer",
+                        "x-content-type-options": "nosniff"}.items():  # fmt: skip
+        assert raw.all_headers.count((name, value)) == 1
+        assert [key for key, _ in raw.all_headers].count(name) == 1, "twice it would mean nothing to a browser"
     assert dict(asked.json["headers"])["accept"] == "text/event-stream"
 
 

@@ -14,7 +14,7 @@ import pytest
 from planning import gateway_config as gw
 from planning.certificate import fingerprint, make_certificate, pinned
 from tests.integration.gateway_attacks import ATTACKS, GOOD, get
-from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, _read_all, parse, until
+from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange, until
 
 pytestmark = pytest.mark.integration
 
@@ -36,8 +36,7 @@ def gateway() -> Iterator[Gateway]:
 
 def in_clear(gateway: Gateway, request: bytes, port: int) -> Answer:
     with socket.create_connection(("127.0.0.1", gateway.ports[port]), timeout=10) as connection:
-        connection.sendall(request)
-        return parse(_read_all(connection))
+        return exchange(connection, request)
 
 
 def test_every_hostile_request_gets_the_same_status_through_tls(gateway) -> None:
