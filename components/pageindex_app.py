@@ -12,7 +12,7 @@ from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
 from planning.answering import Mode
-from planning.settings import PageIndexSettings
+from planning.settings import OcrSettings, PageIndexSettings
 from planning.ssh import HostAddress
 from planning.vllm_command import STABLE_ALIAS
 
@@ -36,6 +36,16 @@ class PageIndexAppArgs:
     llm_api_key: pulumi.Input[str]
     context_tokens: int
     docker_host: HostAddress = None
+
+
+def index_memory_mib(memory_gib: float) -> int:
+    """Address space of the index worker: the container's memory without the service's own part, so that a file that
+    wants too much ends its worker and not the container. Below a GiB PageIndex's libraries do not load."""
+    return max(1024, int(memory_gib * 1024 * 0.75))
+
+
+def ocr_environment(ocr: OcrSettings | None) -> dict[str, str]:
+    return {"OCR_BASE_URL": ocr.base_url, "OCR_MODEL": ocr.model} if ocr else {}
 
 
 class PageIndexApp(pulumi.ComponentResource):
@@ -77,6 +87,9 @@ class PageIndexApp(pulumi.ComponentResource):
             "MAX_PAGES": str(args.settings.max_pages),
             "CONTEXT_TOKENS": str(args.context_tokens),
             "DATA_DIR": DATA_PATH,
+            "MODEL_TIMEOUT_S": str(args.settings.model_timeout_s),
+            "INDEX_MEMORY_MIB": str(index_memory_mib(args.settings.memory_gib)),
+            **ocr_environment(args.settings.ocr),
         }
         container = hardened_container(
             f"{name}-container",

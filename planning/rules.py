@@ -18,6 +18,7 @@ from planning.rollouts import problems_of_rollout
 from planning.settings import StackSecrets, StackSettings
 from planning.ssh import problems_of_host
 
+CALLS_A_QUESTION = 3  # to the model, at most: choose sections, read, read the best passage again
 METHOD_OF = {"awq_marlin": "awq", "gptq_marlin": "gptq"}  # vLLM's names for faster kernels of the same format
 
 
@@ -306,6 +307,15 @@ def _application(draft: Draft) -> Iterator[Problem]:
             f"larger than what the gateway lets through, gateway.max_body_mib ({body_mib})",
             draft.set_line("pageindex.max_upload_mib", body_mib),
             str(upload_mib),
+        )
+    model_s, silence_s = draft.settings.pageindex.model_timeout_s, draft.settings.gateway.timeout_s
+    if CALLS_A_QUESTION * model_s > silence_s:
+        yield Problem(
+            "pageindex.model_timeout_s",
+            f"a question makes up to {CALLS_A_QUESTION} calls, and the gateway waits {silence_s} s for its answer "
+            "(gateway.timeout_s)",
+            draft.set_line("gateway.timeout_s", CALLS_A_QUESTION * model_s),
+            str(model_s),
         )
 
 

@@ -111,6 +111,17 @@ class ModelCacheSettings(Area):
     )
 
 
+class OcrSettings(Area):
+    """An OpenAI-compatible server that reads pictures of pages, such as the `ocr` stack's."""
+
+    base_url: str = Field(
+        pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?$",
+        description="Its address, with /v1, as it is reached from the app's isolated network.",
+        examples=["http://ocr:8000/v1"],
+    )
+    model: str = Field("default", min_length=1, description="Name of the model there.", examples=["default"])
+
+
 class PageIndexSettings(Area):
     """The application that answers from documents."""
 
@@ -123,6 +134,18 @@ class PageIndexSettings(Area):
     max_upload_mib: int = Field(50, ge=1, le=4096, description="Largest document, MiB.", examples=[50])
     max_pages: int = Field(2000, ge=1, le=100_000, description="Most pages in one document.", examples=[2000])
     memory_gib: float = Field(4.0, gt=0.5, description="Limit of the container's memory, GiB.", examples=[4.0])
+    model_timeout_s: int = Field(
+        90,
+        ge=5,
+        le=86400,
+        description="Longest call to the model, seconds; a question makes up to three.",
+        examples=[90],
+    )
+    ocr: OcrSettings | None = Field(
+        None,
+        description="Reads scanned PDFs page by page. Default: scans are refused, with a sentence that says so.",
+        examples=[{"base_url": "http://ocr:8000/v1"}],
+    )
 
 
 class StackSettings(Area):

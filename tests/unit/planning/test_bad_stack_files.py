@@ -142,6 +142,8 @@ ON_CPU = [
     ("pageindex.answer", {"pageindex": {"answer": "agent"}}, "tool_call_parser"),
     ("pageindex.max_upload_mib", {"pageindex": {"max_upload_mib": 80}}, "(50)"),
     ("pageindex.max_pages", {"pageindex": {"max_pages": 0}}, "greater"),
+    ("pageindex.model_timeout_s", {"pageindex": {"model_timeout_s": 200}}, "300 s"),
+    ("pageindex.ocr.base_url", {"pageindex": {"ocr": {"base_url": "ocr:8000"}}}, "pattern"),
     ("pageindex.memory_gib", {"pageindex": {"memory_gib": 0.1}}, "greater"),
     ("waivers.vllm", {"waivers": {"vllm": "we like old versions"}}, "nothing needs a waiver"),
     ("waivers.unpinned-model", {"waivers": {"unpinned-model": "we like surprises"}}, "nothing needs a waiver"),
