@@ -13,6 +13,10 @@ class Failure(BaseModel):
     detail: str = ""
 
 
+class OcrUnavailable(Exception):
+    """The OCR service cannot be used; the text says why."""
+
+
 def refusal(failure: Failure, settings: Settings) -> AppError:
     """What the user is told when a file cannot become a document."""
     known = {

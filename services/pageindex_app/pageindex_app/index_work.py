@@ -12,7 +12,7 @@ from typing import Any
 import pypdfium2  # type: ignore[import-untyped]
 from pageindex.local_store import DocStore
 
-from .failures import Failure
+from .failures import Failure, OcrUnavailable
 from .jobs import IndexJob, Outcome, Report
 from .markdown import outline, page_nodes
 from .model_usage import Meter, metered
@@ -31,23 +31,23 @@ def index(job: IndexJob, report: Reporter) -> Outcome:
     meter = Meter(report)
     report(Report(stage="reading"))
     try:
-        with metered(meter):
-            meter.outcome.failure = _index_pdf(job, report) if job.kind == "pdf" else _index_text(job, report)
+        # Checked before LiteLLM is imported, which takes seconds that most bad files do not deserve.
+        meter.outcome.failure = _index_pdf(job, meter) if job.kind == "pdf" else _index_text(job, meter)
     except Exception as error:
         meter.outcome.failure = explain(error)
     return meter.outcome
 
 
-def _index_pdf(job: IndexJob, report: Reporter) -> Failure | None:
+def _index_pdf(job: IndexJob, meter: Meter) -> Failure | None:
     failure = inspect(job.file, job.max_pages)
     if failure is not None and failure.code == "scanned" and job.ocr is not None:
         from .ocr import read_scan
 
-        pages = read_scan(job.file, job.ocr, job.connection.request_id, report)
+        pages = read_scan(job.file, job.ocr, job.connection.request_id, meter.report)
         if not any(page.strip() for page in pages):
             return Failure(code="empty")
-        return _index_pages(job, pages, page_nodes(job.file.stem, len(pages)), report)
-    return failure or _index_with_pageindex(job, report)
+        return _index_pages(job, pages, page_nodes(job.file.stem, len(pages)), meter)
+    return failure or _index_with_pageindex(job, meter)
 
 
 def inspect(file: Path, max_pages: int) -> Failure | None:
@@ -80,13 +80,13 @@ def inspect(file: Path, max_pages: int) -> Failure | None:
         pdf.close()
 
 
-def _index_with_pageindex(job: IndexJob, report: Reporter) -> Failure | None:
+def _index_with_pageindex(job: IndexJob, meter: Meter) -> Failure | None:
     from pageindex import PageIndexAPIError, PageIndexLocalClient
     from pageindex.local_api import LocalAPI
 
     client = PageIndexLocalClient(index=job.connection.index_config(job.storage))
-    report(Report(stage="tree"))
-    with tempfile.TemporaryDirectory(dir=job.scratch) as scratch:
+    meter.report(Report(stage="tree"))
+    with metered(meter), tempfile.TemporaryDirectory(dir=job.scratch) as scratch:
         file = _unlocked(job.file, Path(scratch))
         try:
             client.submit_document(str(file), metadata=job.metadata)
@@ -112,34 +112,36 @@ def _unlocked(file: Path, scratch: Path) -> Path:
         pdf.close()
 
 
-def _index_text(job: IndexJob, report: Reporter) -> Failure | None:
+def _index_text(job: IndexJob, meter: Meter) -> Failure | None:
     parsed = outline(job.file.read_text(encoding="utf-8-sig"), job.file.stem)
     if not parsed.pages:
         return Failure(code="empty")
     if len(parsed.pages) > job.max_pages:
         return Failure(code="too_many_pages", detail=str(len(parsed.pages)))
-    return _index_pages(job, parsed.pages, parsed.tree, report)
+    return _index_pages(job, parsed.pages, parsed.tree, meter)
 
 
-def _index_pages(job: IndexJob, pages: list[str], tree: list[dict[str, Any]], report: Reporter) -> None:
+def _index_pages(job: IndexJob, pages: list[str], tree: list[dict[str, Any]], meter: Meter) -> None:
     """PageIndex's local mode takes PDFs with text only; for others its summaries are used directly."""
     from pageindex.utils import _llm_backend, generate_doc_description, summarize_tree
 
     config = job.connection.index_config(job.storage)
     _llm_backend.set(config["backend"])
-    asyncio.run(
-        summarize_tree(
-            tree,
-            [(page, 0) for page in pages],
-            model=config["model"],
-            concurrency=config["summary_concurrency"],
-            max_words=config["summary_max_words"],
-            split_shared_pages=True,
+    with metered(meter):
+        asyncio.run(
+            summarize_tree(
+                tree,
+                [(page, 0) for page in pages],
+                model=config["model"],
+                concurrency=config["summary_concurrency"],
+                max_words=config["summary_max_words"],
+                split_shared_pages=True,
+            )
         )
-    )
-    report(Report(stage="description"))
-    heads = [{"title": node["title"], "summary": node.get("summary", "")} for node in tree]
-    _save(job, pages, tree, generate_doc_description(heads, model=config["model"]) or "")
+        meter.report(Report(stage="description"))
+        heads = [{"title": node["title"], "summary": node.get("summary", "")} for node in tree]
+        description = generate_doc_description(heads, model=config["model"]) or ""
+    _save(job, pages, tree, description)
 
 
 def _save(job: IndexJob, pages: list[str], tree: list[dict[str, Any]], description: str) -> None:
@@ -166,8 +168,6 @@ def _save(job: IndexJob, pages: list[str], tree: list[dict[str, Any]], descripti
 def explain(error: Exception) -> Failure:
     """Tell a fault of the model's server from one of the document."""
     from pageindex.utils import LLMRetriesExhausted
-
-    from .ocr import OcrUnavailable
 
     log.warning("indexing failed", exc_info=error)
     cause: BaseException | None = error

@@ -49,9 +49,7 @@ class Indexer:
                 self._library.save_job(_failed(record, Failure(code="crashed")))
             else:
                 self._library.save_job(record.model_copy(update={"state": "queued"}))
-        self.workers = [
-            WorkerProcess("index", self._settings.index_memory_mib) for _ in range(self._settings.index_workers)
-        ]
+        self.workers = [WorkerProcess(self._settings.index_memory_mib) for _ in range(self._settings.index_workers)]
         self._tasks = [asyncio.create_task(self._serve(worker)) for worker in self.workers]
 
     async def stop(self) -> None:
@@ -129,7 +127,7 @@ class Indexer:
 
     async def _serve(self, worker: WorkerProcess) -> None:
         with contextlib.suppress(OSError):
-            await worker.start()  # so that the first upload finds the imports done
+            await worker.start(warm=True)  # so that the first upload finds the imports done
         while True:
             record = await self._next()
             task = asyncio.create_task(self._index(record, worker))

@@ -9,6 +9,7 @@ from typing import Any
 import openai
 import pypdfium2  # type: ignore[import-untyped]
 
+from .failures import OcrUnavailable
 from .jobs import OcrConnection, Report
 from .rendering import picture
 from .worker_main import Reporter
@@ -17,10 +18,6 @@ WIDTH_PX = 1400  # about 170 dots an inch on A4: what OCR models are trained on
 PAGE_TOKENS_MOST = 4096
 PAGE_CHARS_MOST = 40_000  # a model that repeats itself for ever is cut
 PROMPT = "Read all the text on this page, in reading order, as Markdown. Write nothing but the page's text."
-
-
-class OcrUnavailable(Exception):
-    """The OCR service cannot be used; the text says why."""
 
 
 def read_scan(file: Path, connection: OcrConnection, request_id: str, report: Reporter) -> list[str]:

@@ -26,7 +26,7 @@ class PageImages:
         self._library = library
         self._folder = settings.data_dir / "page-images"
         self._limit_bytes = settings.page_image_cache_mib * MIB
-        self._worker = WorkerProcess("render", RENDER_MEMORY_MIB)
+        self._worker = WorkerProcess(RENDER_MEMORY_MIB)
         self._one = asyncio.Lock()
 
     def open(self) -> None:

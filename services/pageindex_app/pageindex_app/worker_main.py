@@ -1,4 +1,4 @@
-"""The worker's side: `python -m pageindex_app.worker_main index|render <memory in MiB>`.
+"""The worker's side: `python -m pageindex_app.worker_main <memory in MiB> [warm]`.
 
 Jobs come on stdin and lines go to stdout, see jobs.py.
 """
@@ -24,7 +24,7 @@ def main() -> None:
     # Libraries print; only our lines may reach the service.
     channel = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
-    limit = int(sys.argv[2]) * MIB
+    limit = int(sys.argv[1]) * MIB
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     from .logs import configure_logging
@@ -39,14 +39,14 @@ def main() -> None:
             channel.write(line.model_dump_json(exclude_none=True) + "\n")
             channel.flush()
 
-    if sys.argv[1] == "index":
-        prepare()
+    if "warm" in sys.argv[2:]:
+        _warm_up()
     while True:
         send(Line(outcome=_run(jobs.get(), lambda report: send(Line(report=report)))))
 
 
-def prepare() -> None:
-    """The imports take seconds: done before there is a job."""
+def _warm_up() -> None:
+    """The imports of an indexing job take seconds: done before there is one."""
     from . import index_work  # noqa: F401, I001  (first: it keeps the others off the internet)
     import litellm  # noqa: F401
     import pageindex.flash  # noqa: F401

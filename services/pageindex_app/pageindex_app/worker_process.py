@@ -11,7 +11,6 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 from .failures import Failure
 from .jobs import IndexJob, Line, Outcome, RenderJob, Report
@@ -24,8 +23,7 @@ _JOBS_MOST = 200  # then a fresh process: what libraries leak does not add up
 class WorkerProcess:
     """Starts with its first job and again after each death. Not for two jobs at the same time."""
 
-    def __init__(self, task: Literal["index", "render"], memory_mib: int) -> None:
-        self._task = task
+    def __init__(self, memory_mib: int) -> None:
         self._memory_mib = memory_mib
         self._process: asyncio.subprocess.Process | None = None
         self._jobs = 0
@@ -34,13 +32,13 @@ class WorkerProcess:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
-    async def start(self) -> None:
-        """Begin the imports, which take seconds, before there is a job."""
+    async def start(self, *, warm: bool = False) -> None:
+        """``warm``: begin the imports of an indexing job, which take seconds, before there is one."""
         if self._process is not None and self._process.returncode is None:
             return
         self._jobs = 0
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "pageindex_app.worker_main", self._task, str(self._memory_mib)),
+            *(sys.executable, "-m", "pageindex_app.worker_main", str(self._memory_mib), *(["warm"] if warm else [])),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # The package need not be installed: the worker finds it where this process did.
