@@ -52,4 +52,6 @@ async def kept_alive(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             yield item
     finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        # Not gather: the server cancels this again and again while it waits, and gather would pass each of these
+        # on to the task, in the middle of closing its connection to the model, which then stayed open.
+        await asyncio.wait({task})
