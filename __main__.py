@@ -25,6 +25,8 @@ from components import (
     VllmServerArgs,
     all_results,
 )
+from planning.gateway_config import INNER_URL
+from planning.gateway_keys import clients_of
 from planning.images import resolve_image
 from planning.ssh import host_facts, is_ssh, provider_options
 from planning.vllm_command import STABLE_ALIAS
@@ -62,23 +64,6 @@ weights = (
         on_host,
     )
 )
-llm = VllmServer(
-    "llm",
-    VllmServerArgs(
-        prefix=prefix,
-        settings=settings.vllm,
-        image=plan.vllm_image,
-        model=plan.model,
-        model_path=weights.path,
-        model_mount=weights.mount,
-        network_name=network.network_name,
-        api_key=vllm_key.value,
-        replicas=plan.replicas,
-        wait_for=weights.verified,
-        docker_host=host,
-    ),
-    on_host,
-)
 app = PageIndexApp(
     "pageindex",
     PageIndexAppArgs(
@@ -87,7 +72,7 @@ app = PageIndexApp(
         answer=plan.answer,
         base_image=resolve_image("python"),
         network_name=network.network_name,
-        llm_base_url=llm.base_url,
+        llm_base_url=INNER_URL,
         llm_api_key=vllm_key.value,
         context_tokens=settings.vllm.max_model_len,
         docker_host=host,
@@ -101,10 +86,29 @@ gateway = Gateway(
         settings=settings.gateway,
         image=resolve_image("nginx"),
         network_name=network.network_name,
-        upstreams=llm.upstreams,
         app_upstream=app.upstream,
         client_keys=keys,
         upstream_key=vllm_key.value,
+        tls_key=plan.secrets.tls_key,
+        docker_host=host,
+    ),
+    on_host,
+)
+llm = VllmServer(
+    "llm",
+    VllmServerArgs(
+        prefix=prefix,
+        settings=settings.vllm,
+        image=plan.vllm_image,
+        model=plan.model,
+        model_path=weights.path,
+        model_mount=weights.mount,
+        network_name=network.network_name,
+        api_key=vllm_key.value,
+        replicas=plan.replicas,
+        wait_for=weights.verified,
+        rollout=plan.rollout,
+        gateway=gateway.door,
         docker_host=host,
     ),
     on_host,
@@ -120,19 +124,25 @@ checks = Checks(
         isolated_containers=[*llm.container_names, app.container_name],
         gateway_container=gateway.container_name,
         bind=settings.gateway.bind,
+        tls_certificate=gateway.certificate.pem,
         triggers=[network.network_id, *llm.ready, app.ready, gateway.ready],
         docker_host=host,
     ),
 )
 gpu_checks = [
-    GpuChecks("gpu-checks", GpuChecksArgs(prefix=prefix, cards=each, triggers=llm.ready, docker_host=host))
+    GpuChecks(
+        "gpu-checks",
+        GpuChecksArgs(prefix=prefix, cards=each, containers=llm.container_names, triggers=llm.ready, docker_host=host),
+    )
     for each in ([cards] if cards else [])
 ]
 
 pulumi.export("api_url", gateway.api_url)
 pulumi.export("app_url", gateway.app_url)
 pulumi.export("api_key", next(iter(keys.values())))
-pulumi.export("clients", list(keys))
+pulumi.export("clients", clients_of(keys))
+pulumi.export("tls_certificate", gateway.certificate.pem)
+pulumi.export("tls_fingerprint", gateway.certificate.fingerprint)
 pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})
 pulumi.export("checks", all_results(checks, *host_checks, *gpu_checks))
 pulumi.export("next_steps", plan.next_steps(gateway.api_url, gateway.app_url))

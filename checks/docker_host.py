@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks.commands import commands_on
@@ -23,12 +24,14 @@ class DockerHost:
     def __init__(self, address: HostAddress = None):
         self._commands = commands_on(address)
 
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def _run(
+        self, *arguments: str, text: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
         try:
-            done = self._commands.run(["docker", *arguments], timeout_s=COMMAND_TIMEOUT_S)
+            done = self._commands.run(["docker", *arguments], text=text, timeout_s=timeout_s)
         except subprocess.TimeoutExpired:
             raise CheckFailed(
-                expected=f"an answer from the Docker daemon within {COMMAND_TIMEOUT_S} s",
+                expected=f"an answer from the Docker daemon within {timeout_s:.0f} s",
                 got=f"none to `docker {' '.join(arguments[:2])}`",
                 do="look whether the daemon lives: docker info",
             ) from None
@@ -40,8 +43,8 @@ class DockerHost:
             )
         return done
 
-    def _answer(self, *arguments: str) -> str:
-        done = self._run(*arguments)
+    def _answer(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
+        done = self._run(*arguments, timeout_s=timeout_s)
         if done.returncode != 0:
             raise CheckFailed(
                 expected=f"`docker {' '.join(arguments[:3])}` to work",
@@ -74,6 +77,35 @@ class DockerHost:
     def start(self, name: str) -> None:
         """Start a container that has ended."""
         self._answer("start", name)
+
+    def stop(self, name: str, grace_s: float) -> None:
+        """Stop a container, whose processes have ``grace_s`` to end by themselves."""
+        self._answer("stop", "--time", f"{grace_s:.0f}", name, timeout_s=grace_s + COMMAND_TIMEOUT_S)
+
+    def set_restart(self, name: str, policy: str) -> None:
+        """Change when Docker itself starts a container."""
+        self._answer("update", "--restart", policy, name)
+
+    def labelled(self, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+        """`docker inspect` of all containers with these labels, running or not."""
+        filters = [part for label, value in labels.items() for part in ("--filter", f"label={label}={value}")]
+        names = self._answer("ps", "--all", "--quiet", "--no-trunc", *filters).split()
+        if not names:
+            return []
+        # One that is removed in between is no failure: the others are still printed.
+        found: list[dict[str, Any]] = json.loads(self._run("container", "inspect", *names).stdout or "[]")
+        return found
+
+    def is_running(self, name: str) -> bool:
+        """Whether there is such a container, and it runs."""
+        done = self._run("container", "inspect", "--format", "{{.State.Running}}", name)
+        return done.returncode == 0 and done.stdout.strip() == "true"
+
+    def execute(
+        self, name: str, command: Sequence[str], *, text: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command inside, to the end, whatever its exit code; ``text`` goes to its standard input."""
+        return self._run("exec", "--interactive", name, *command, text=text or "", timeout_s=timeout_s)
 
     def read_file(self, container: str, path: str) -> str:
         """A text file as the container's own processes see it; empty if there is none."""

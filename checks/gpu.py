@@ -130,7 +130,7 @@ def read_replica(text: str) -> ReplicaFacts:
 
 
 def _short(replica: Mapping[str, Any]) -> str:
-    return re.sub(r"^.*(vllm-\d+)$", r"\1", replica["container"])
+    return re.sub(r"^.*(vllm-\d+)(?:-[0-9a-f]+)?$", r"\1", replica["container"])
 
 
 def _where(row: Row) -> str:

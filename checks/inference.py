@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from typing import Any
 
+from checks.answers import question_to, what_is_wrong
 from checks.http_client import Asker
-
-QUESTION = "What is the capital of France? Answer with one short sentence."
-EXPECTED_WORD = "paris"
-MOST_COMMON_SHARE = 0.6  # "!!!!!!!!", seen from broken kernels, is one character over and over
 
 
 def inference(facts: dict[str, Any]) -> dict[str, Any]:
@@ -21,20 +17,12 @@ def inference(facts: dict[str, Any]) -> dict[str, Any]:
     if missing:
         raise api.failure(f"models {', '.join(facts['served_models'])}", f"only {', '.join(sorted(served))}")
     started = time.monotonic()
-    body = {
-        "model": "default",
-        "messages": [{"role": "user", "content": QUESTION}],
-        "max_tokens": 512,
-        "temperature": 0,
-    }
-    answer = api.request("POST", "/v1/chat/completions", json=body).json()
+    answer = api.request("POST", "/v1/chat/completions", json=question_to("default")).json()
     text = answer["choices"][0]["message"]["content"] or ""
-    problem = nonsense(text)
-    if problem or EXPECTED_WORD not in text.lower():
+    wrong = what_is_wrong(text)
+    if wrong:
         raise api.failure(
-            f"an answer with {EXPECTED_WORD.title()} to {QUESTION!r}",
-            f"{text[:200]!r}{f' ({problem})' if problem else ''}",
-            "the model is served but does not work: another image version or dtype often mends it",
+            *wrong, "the model is served but does not work: another image version or dtype often mends it"
         )
     api.request("GET", "/v1/models", 401, headers={"Authorization": ""})
     api.request("GET", "/metrics", 404)
@@ -45,14 +33,3 @@ def inference(facts: dict[str, Any]) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 2),
         "seen": ["the answer is right", "401 without a key", "404 off the list"],
     }
-
-
-def nonsense(text: str) -> str:
-    """Why a text cannot be an answer, or nothing if it can."""
-    letters = [character for character in text if not character.isspace()]
-    if not letters:
-        return "empty"
-    character, count = Counter(letters).most_common(1)[0]
-    if len(letters) >= 8 and count / len(letters) > MOST_COMMON_SHARE:
-        return f"{count} of {len(letters)} characters are {character!r}"
-    return ""

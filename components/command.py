@@ -1,4 +1,4 @@
-"""Commands of our own `checks` package as resources: gates that wait, and checks that ask."""
+"""Commands of our own `checks` and `rollout` packages as resources: gates that wait, and checks that ask."""
 
 from __future__ import annotations
 
@@ -28,14 +28,37 @@ def ask(
     triggers: Sequence[pulumi.Input[Any]],
     opts: pulumi.ResourceOptions,
 ) -> local.Command:
-    """Run ``python -m checks <question>`` with ``facts`` as JSON on its standard input, again when a trigger changes.
+    """Run ``python -m checks <question>`` with ``facts``; see ``run_module``."""
+    return run_module(resource_name, f"checks {question}", facts, triggers=triggers, opts=opts)
+
+
+def roll_out(
+    resource_name: str,
+    facts: Mapping[str, Any],
+    *,
+    triggers: Sequence[pulumi.Input[Any]],
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """Run ``python -m rollout``: there once the replica that ``facts`` name is the one in use."""
+    return run_module(resource_name, "rollout", facts, triggers=triggers, opts=opts)
+
+
+def run_module(
+    resource_name: str,
+    module: str,
+    facts: Mapping[str, Any],
+    *,
+    triggers: Sequence[pulumi.Input[Any]],
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """Run one of our packages with ``facts`` as JSON on its standard input, again when a trigger changes.
 
     Everything goes by standard input because facts contain keys, and command lines and environments are readable.
     A secret among the facts makes the whole input a secret.
     """
     return local.Command(
         resource_name,
-        create=f"{interpreter()} -m checks {question}",
+        create=f"{interpreter()} -m {module}",
         stdin=pulumi.Output.json_dumps(dict(facts), sort_keys=True),
         triggers=list(triggers),
         logging=local.Logging.STDERR,  # what it waits for; the finding itself, on stdout, is for programs

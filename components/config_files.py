@@ -30,6 +30,9 @@ class ConfigFiles(pulumi.ComponentResource):
     """
 
     volume_name: pulumi.Output[str]
+    host_name: str
+    """The volume's name as a constant: a reader that takes it must depend on this component, and isn't removed when the
+    files are written anew."""
     digest: pulumi.Output[str]
     """Hash over all contents: a label with it restarts the reader when a file changes."""
 
@@ -60,6 +63,7 @@ class ConfigFiles(pulumi.ComponentResource):
         )
         contents = pulumi.Output.all(**args.files)
         self.digest = pulumi.Output.unsecret(contents.apply(_digest))
+        self.host_name = host_name
         # Known only once the carrier has written: readers that take the name wait for the files.
         self.volume_name = pulumi.Output.all(volume.name, carrier.id).apply(lambda both: str(both[0]))
         self.register_outputs({"volume_name": self.volume_name, "digest": self.digest})

@@ -68,7 +68,7 @@ def label_args(values: Mapping[str, pulumi.Input[str]]) -> list[Any]:
 def hardened_container(
     resource_name: str,
     *,
-    host_name: str,
+    host_name: str | None,
     image: pulumi.Input[str],
     user: str,
     networks: Sequence[Any],
@@ -82,6 +82,8 @@ def hardened_container(
     **extras: Any,
 ) -> docker.Container:
     """A container with a read-only root, no capabilities, no new privileges and bounded logs.
+
+    Without ``host_name`` Pulumi derives one from ``resource_name``, so that two generations exist side by side.
 
     ``user`` is ``uid:0``: files from ConfigFiles are readable by group 0 only. ``extras`` are arguments of
     docker.Container that only some containers need.

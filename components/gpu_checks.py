@@ -50,8 +50,8 @@ class CardsArgs:
             kv_tokens=memory.kv_tokens if memory else None,
         )
 
-    def facts(self, prefix: str) -> dict[str, Any]:
-        """As `checks.host` and `checks.gpu` take them."""
+    def facts(self, containers: Sequence[pulumi.Input[str]] = ()) -> dict[str, Any]:
+        """As `checks.host` and, with the replicas' containers, `checks.gpu` take them."""
         return {
             "cards": {
                 "name": self.card.name,
@@ -63,7 +63,11 @@ class CardsArgs:
             },
             "shared_cards": self.shared,
             "replicas": [
-                {"container": f"{prefix}-{replica.alias}", "cards": replica.cards, "kv_tokens": self.kv_tokens}
+                {
+                    "container": containers[replica.index] if containers else None,
+                    "cards": replica.cards,
+                    "kv_tokens": self.kv_tokens,
+                }
                 for replica in self.replicas
             ],
             "gpu_memory_utilization": self.vllm.gpu_memory_utilization,
@@ -78,6 +82,8 @@ class GpuChecksArgs:
 
     prefix: str
     cards: CardsArgs
+    containers: Sequence[pulumi.Input[str]]
+    """Of each replica."""
     triggers: Sequence[pulumi.Input[Any]]
     docker_host: HostAddress = None
 
@@ -92,7 +98,7 @@ class GpuChecks(pulumi.ComponentResource):
         asked = ask(
             f"{name}-cards",
             "gpu",
-            {"docker_host": args.docker_host, "prefix": args.prefix, **args.cards.facts(args.prefix)},
+            {"docker_host": args.docker_host, "prefix": args.prefix, **args.cards.facts(args.containers)},
             triggers=args.triggers,
             opts=pulumi.ResourceOptions(parent=self),
         )

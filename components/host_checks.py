@@ -66,7 +66,7 @@ class HostChecksArgs:
                 "local_path": self.local_weights,
             },
             "waivers": dict(self.waivers or {}),
-            **(self.cards.facts(self.prefix) if self.cards else {"cards": None}),
+            **(self.cards.facts() if self.cards else {"cards": None}),
         }
 
 

@@ -12,18 +12,19 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.command import await_healthy
+from components.command import roll_out
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, labels
+from components.gateway import GatewayDoor
 from components.service_image import SERVICES
 from planning.model import InlineModel
 from planning.placement import Replica
+from planning.rollouts import Mode
 from planning.ssh import HostAddress
-from planning.vllm_command import API_PORT, vllm_command, vllm_environment
+from planning.vllm_command import STABLE_ALIAS, vllm_command, vllm_environment
 from planning.vllm_settings import VllmSettings
 
 PROBE = Path(SERVICES, "vllm", "probe.sh")
-SHARED_ALIAS = "vllm"
 STOP_MARGIN_S = 10  # Docker kills this much after vLLM's own deadline for running requests
 
 
@@ -44,6 +45,10 @@ class VllmServerArgs:
     replicas: Sequence[Replica] = (Replica(index=0, cards=()),)
     wait_for: Sequence[pulumi.Resource] = ()
     """What must be there before a replica starts, such as verified weights; images are pulled meanwhile."""
+    rollout: Mode = "recreate"
+    """How a replica that is in use is replaced."""
+    gateway: GatewayDoor | None = None
+    """Who sends requests to the replicas, and is told who they are."""
     docker_host: HostAddress = None
 
     def command(self) -> list[str]:
@@ -52,24 +57,31 @@ class VllmServerArgs:
 
     def config_hash(self) -> str:
         """Changes with everything that replaces a replica."""
-        return fingerprint(self.image, self.command(), vllm_environment(self.settings), self.settings.model_dump())
+        return fingerprint(
+            self.image, self.command(), vllm_environment(self.settings), self.settings.replica_settings()
+        )
 
 
 class VllmServer(pulumi.ComponentResource):
-    """Serves one model at ``base_url`` on its network. Depend on it to wait until every replica generated a token."""
+    """Serves one model on its network. Depend on it to wait until every replica is in use: it answered a question.
 
-    base_url: str
-    """Any replica: they share one name on the network."""
-    upstreams: list[str]
-    """host:port of each replica, as its network's members reach it."""
-    container_names: list[str]
+    Pulumi creates and removes containers; a rollout starts and stops them. So the old generation serves until the new
+    one does, and stays when the new one fails.
+    """
+
+    container_names: list[pulumi.Output[str]]
+    """Of each replica; another one after each replacement."""
     ready: list[pulumi.Output[str]]
-    """Ids of the gates that wait for each replica's first token: they change when a replica is replaced."""
+    """Ids of the rollouts: they change when a replica is replaced."""
 
     def __init__(self, name: str, args: VllmServerArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:VllmServer", name, None, opts)
         image = docker.RemoteImage(
-            f"{name}-image", name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+            f"{name}-image",
+            name=args.image,
+            keep_locally=True,
+            # Stated, because the provider wants it otherwise: what goes first takes along whoever was made of it.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=False),
         )
         files = ConfigFiles(
             f"{name}-files",
@@ -86,27 +98,46 @@ class VllmServer(pulumi.ComponentResource):
             ),
             pulumi.ResourceOptions(parent=self),
         )
-        gates = []
-        for replica in args.replicas:
-            container = self._create_replica(name, replica, args, image, files)
-            gates.append(self._await_first_token(name, replica, args, container))
-        # Constants, not Outputs: replacing a replica must not replace its consumers.
-        self.upstreams = [f"{replica.alias}:{API_PORT}" for replica in args.replicas]
-        self.base_url = f"http://{SHARED_ALIAS}:{API_PORT}/v1"
-        self.container_names = [f"{args.prefix}-{replica.alias}" for replica in args.replicas]
+        containers = [self._create_replica(name, replica, args, image, files) for replica in args.replicas]
+        gates: list[local.Command] = []
+        for replica, container in zip(args.replicas, containers, strict=True):
+            # One at a time, so that one alone is out; and only when all are there: a first `up` starts them together.
+            gates.append(self._roll_out(name, replica, args, container, [*containers, *gates[-1:]]))
+        self.container_names = [container.name for container in containers]
         self.ready = [gate.id for gate in gates]
-        self.register_outputs({"base_url": self.base_url, "upstreams": self.upstreams})
+        self.register_outputs({"container_names": self.container_names})
 
-    def _await_first_token(
-        self, name: str, replica: Replica, args: VllmServerArgs, container: docker.Container
+    def _roll_out(
+        self,
+        name: str,
+        replica: Replica,
+        args: VllmServerArgs,
+        container: docker.Container,
+        after: Sequence[pulumi.Resource],
     ) -> local.Command:
-        return await_healthy(
+        settings, door = args.settings, args.gateway
+        facts = {
+            "prefix": args.prefix,
+            "slot": replica.index,
+            "slots": len(args.replicas),
+            "container": container.name,
+            "what": args.model.repo,
+            "served_models": [args.model.repo, STABLE_ALIAS],
+            "mode": args.rollout,
+            "rollback": settings.rollback,
+            "gateway": door and door.container_name,
+            "restart": settings.restart,
+            "startup_timeout_s": settings.startup_timeout_s,
+            "drain_timeout_s": settings.drain_timeout_s,
+            "stop_timeout_s": settings.shutdown_timeout_s + STOP_MARGIN_S,
+            "docker_host": args.docker_host,
+        }
+        return roll_out(
             f"{name}-{replica.index}-ready",
-            container,
-            f"{args.model.repo} in {replica.alias}",
-            timeout_s=args.settings.startup_timeout_s,
-            docker_host=args.docker_host,
-            opts=pulumi.ResourceOptions(parent=self),
+            facts,
+            # A gateway that was replaced, and a number of replicas that was, are told or asked again.
+            triggers=[container.id, len(args.replicas), *([door.container_id] if door else [])],
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *([door.ready] if door else [])]),
         )
 
     def _create_replica(
@@ -117,19 +148,20 @@ class VllmServer(pulumi.ComponentResource):
             **labels(args.prefix, "vllm", fingerprint(args.config_hash(), replica.cards)),
             "pageindex-stack.files": files.digest,
             "pageindex-stack.model": json.dumps([args.model.repo, args.model.revision]),
+            "pageindex-stack.replica": str(replica.index),
         }
         return hardened_container(
-            f"{name}-{replica.index}-container",
-            host_name=f"{args.prefix}-{replica.alias}",
+            f"{args.prefix}-{replica.alias}",  # what the container's name starts with
+            host_name=None,
             image=image.image_id,
             user="2000:0",  # the user that vLLM's images are prepared for
-            networks=[{"name": args.network_name, "aliases": [SHARED_ALIAS, replica.alias]}],
+            networks=[{"name": args.network_name}],
             labelled=marks,
             command=args.command(),
             environment=vllm_environment(settings),
             volumes=[
                 args.model_mount,
-                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
+                {"volume_name": files.host_name, "container_path": FILES_PATH, "read_only": True},
             ],
             tmpfs={"/tmp": "exec", "/home/vllm": "exec,uid=2000"},
             shm_size=int(settings.shm_gib * 1024),  # MiB
@@ -148,8 +180,15 @@ class VllmServer(pulumi.ComponentResource):
             ),
             memory_mib=int(settings.memory_gib * 1024) if settings.memory_gib else None,
             device_requests=_device_requests(replica),
-            # Two copies of the weights do not fit on a card, and the name is fixed: the old one goes first.
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=list(args.wait_for)),
+            start=False,  # the rollout does, when the old generation has made room
+            must_run=False,
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                # Stated, because the provider wants it otherwise: the old generation goes when the new one is in use.
+                delete_before_replace=False,
+                depends_on=[*args.wait_for, files],
+                aliases=[pulumi.Alias(name=f"{name}-{replica.index}-container")],
+            ),
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -27,6 +29,7 @@ from planning.problems import (
     set_secret_line,
     set_value_line,
 )
+from planning.rollouts import Mode, rollout_mode
 from planning.rules import Draft, across
 from planning.settings import StackSecrets, StackSettings
 from planning.ssh import SshHost
@@ -58,6 +61,11 @@ class StackPlan:
         return self.fit.replicas
 
     @property
+    def rollout(self) -> Mode:
+        """How a replica in use is replaced."""
+        return rollout_mode(self.settings.vllm, self.card)
+
+    @property
     def answer(self) -> AnswerMode:
         """How the app answers, with `auto` resolved."""
         return answer_mode(self.settings.pageindex, self.model, self.settings.vllm)
@@ -72,6 +80,7 @@ class StackPlan:
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and still worth a word at every preview."""
         found = [f"waived {name}: {reason}" for name, reason in sorted(self.settings.waivers.items())]
+        found += self.settings.gateway.expiry_warnings(datetime.now(UTC).date())
         if self.fit.memory and self.fit.memory.tight:
             found.append("the model fits its cards only just: within half a GiB, which is the memory planner's doubt")
         if not (self.fit.memory or self.fit.cpu):
@@ -86,19 +95,24 @@ class StackPlan:
     @property
     def vllm_fingerprint(self) -> str:
         """Changes with everything for which vLLM is replaced, and so loads its weights anew."""
-        return self.settings.vllm.model_dump_json() + self.vllm_image
+        vllm = self.settings.vllm
+        return json.dumps([vllm.replica_settings(), vllm.replicas, vllm.placement, self.vllm_image])
 
     def next_steps(self, api_url: str, app_url: str) -> str:
         """What a user types next."""
         reached, gateway = SshHost.of(self.settings.host), self.settings.gateway
         tunnel = [reached.user_command([gateway.api_port, gateway.app_port], gateway.bind)] if reached else []
+        own = gateway.tls == "self-signed"
+        certificate = [f"pulumi stack output -s {self.stack} tls_certificate > gateway.pem"] if own else []
+        curl = "curl --cacert gateway.pem" if own else "curl"
         return "\n".join(
             [
                 *tunnel,
+                *certificate,
                 f"export KEY=$(pulumi stack output -s {self.stack} api_key --show-secrets)",
-                f'curl -H "Authorization: Bearer $KEY" {api_url}/models',
-                f'curl -H "Authorization: Bearer $KEY" -F file=@document.pdf {app_url}/api/documents',
-                'curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
+                f'{curl} -H "Authorization: Bearer $KEY" {api_url}/models',
+                f'{curl} -H "Authorization: Bearer $KEY" -F file=@document.pdf {app_url}/api/documents',
+                f'{curl} -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\',
                 f"""  -d '{{"question": "What does it say?"}}' {app_url}/api/ask""",
             ]
         )

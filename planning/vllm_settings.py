@@ -20,6 +20,9 @@ FIRST_SETTINGS = (
     "memory_gib", "shm_gib", "startup_timeout_s", "shutdown_timeout_s", "max_queued_requests",
 )  # fmt: skip
 
+# No part of a replica: changing them replaces none. (Which cards each has is, and has its own place in the hash.)
+OF_ALL_REPLICAS = ("replicas", "placement", "rollout", "rollback", "drain_timeout_s")
+
 
 class NcclSettings(Area):
     """How cards talk to each other. Consumer cards have no peer access unless a patched driver grants it."""
@@ -124,6 +127,23 @@ class VllmSettings(Area):
     restart: Literal["no", "on-failure", "unless-stopped", "always"] = Field(
         "unless-stopped", description="When Docker starts a stopped replica again.", examples=["unless-stopped"]
     )
+    rollout: Literal["auto", "rolling", "blue-green", "recreate"] = Field(
+        "auto",
+        description="How a replica is replaced. `rolling`: one after the other. `blue-green`: the new one beside the "
+        "old one. `recreate`: the old one goes first; clients get 503 with Retry-After meanwhile. `auto`: rolling with "
+        "several replicas, blue-green where two fit on the cards, else recreate.",
+        examples=["auto"],
+    )
+    rollback: bool = Field(
+        True, description="Whether the old model serves again when the new one fails its check; `up` fails either way."
+    )
+    drain_timeout_s: int = Field(
+        120,
+        ge=0,
+        le=3600,
+        description="How long running requests may go on in a replica that is being replaced.",
+        examples=[120],
+    )
     log_max_mib: int = Field(100, ge=1, le=10_000, description="Size of one log file, MiB.", examples=[100])
     log_max_files: int = Field(5, ge=1, le=100, description="Log files kept.", examples=[5])
     extra_flags: dict[FlagName, str | int | float | bool] = Field(
@@ -150,6 +170,10 @@ class VllmSettings(Area):
             for name, value in handler(self).items()
             if name in FIRST_SETTINGS or getattr(self, name) != getattr(untouched, name)
         }
+
+    def replica_settings(self) -> dict[str, Any]:
+        """What a replica is made of: all but how many there are and how they are replaced."""
+        return self.model_dump(exclude=set(OF_ALL_REPLICAS))
 
     @property
     def cards_per_replica(self) -> int:

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from checks.answers import nonsense
 from checks.documents import holds
-from checks.inference import nonsense
 from checks.outcome import CheckFailed
 
 

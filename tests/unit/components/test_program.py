@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from collections.abc import Callable
 from pathlib import Path
@@ -46,7 +47,12 @@ def test_only_the_gateway_publishes_ports_and_only_on_loopback(made: Made) -> No
 
 def running(made: Made) -> dict[str, dict[str, Any]]:
     """Without the carriers of files, which are created but never started."""
-    return {name: inputs for name, inputs in containers(made).items() if inputs.get("start") is not False}
+    return {name: inputs for name, inputs in containers(made).items() if not name.endswith("-carrier")}
+
+
+def replicas(made: Made) -> list[str]:
+    """Names of the vLLM containers as resources: what their names on the host start with."""
+    return sorted(name for name in containers(made) if re.fullmatch(r"pageindex-[a-z0-9-]+-vllm-\d+", name))
 
 
 def test_every_container_has_a_read_only_root_no_capabilities_and_bounded_logs(made: Made) -> None:
@@ -66,7 +72,7 @@ def test_no_container_that_runs_has_root_as_its_user(made: Made) -> None:
 
 def test_vllm_and_the_app_are_on_the_internal_network_alone(made: Made) -> None:
     for name, inputs in containers(made).items():
-        if name.startswith(("llm-0", "pageindex-container")):
+        if name in (*replicas(made), "pageindex-container"):
             assert [network["name"] for network in inputs["networksAdvanced"]] == [
                 plain(made["docker:index/network:Network", "private-network"])["name"]
             ]
@@ -122,7 +128,7 @@ def test_names_and_labels_on_the_host_start_with_the_stack(made: Made) -> None:
     for (kind, name), request in made.items():
         if kind in {CONTAINER, "docker:index/network:Network", "docker:index/volume:Volume"}:
             inputs = plain(request)
-            assert inputs["name"].startswith("pageindex-"), name
+            assert inputs.get("name", name).startswith("pageindex-"), name
             assert {label["label"] for label in inputs["labels"]} >= {
                 "pageindex-stack.stack",
                 "pageindex-stack.component",
@@ -137,12 +143,29 @@ def test_the_weights_outlive_destroy_and_nothing_else_does(made: Made) -> None:
 
 def test_what_holds_a_card_a_port_or_a_name_goes_before_its_successor_comes(made: Made) -> None:
     for (kind, name), request in made.items():
-        if kind == CONTAINER:
+        if kind == CONTAINER and name not in replicas(made):
             assert request.deleteBeforeReplace, name
 
 
+def test_the_old_replica_is_there_until_its_successor_is_in_use(made: Made) -> None:
+    assert replicas(made)
+    for name in replicas(made):
+        request = made[CONTAINER, name]
+        assert request.deleteBeforeReplaceDefined, "unstated, the provider decides otherwise"
+        assert not request.deleteBeforeReplace
+        inputs = plain(request)
+        assert "name" not in inputs
+        assert inputs["start"] is False, "the rollout starts it when there is room"
+        assert "aliases" not in inputs["networksAdvanced"][0]
+    # What is deleted first takes along whatever was made of its outputs.
+    first = {name for (kind, name), request in made.items() if request.deleteBeforeReplace}
+    for name in replicas(made):
+        for inputs_of in made[CONTAINER, name].propertyDependencies.values():
+            assert not {urn.rsplit("::", 1)[1] for urn in inputs_of.urns} & (first - {"private-network"})
+
+
 def test_vllm_is_offline_silent_and_mounts_the_weights_read_only(made: Made) -> None:
-    inputs = containers(made)["llm-0-container"]
+    inputs = containers(made)[replicas(made)[0]]
     assert {"HF_HUB_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1"} <= set(inputs["envs"])
     assert all(volume["readOnly"] for volume in inputs["volumes"])
 
@@ -151,7 +174,7 @@ def test_vllm_waits_until_the_weights_are_verified_and_its_image_does_not(made: 
     def waits_for(kind: str, name: str) -> str:
         return " ".join(made[kind, name].dependencies)
 
-    assert ("models-verified" in waits_for(CONTAINER, "llm-0-container")) is downloads(made)
+    assert ("models-verified" in waits_for(CONTAINER, replicas(made)[0])) is downloads(made)
     assert "models-verified" not in waits_for("docker:index/remoteImage:RemoteImage", "llm-image")
 
 

@@ -49,7 +49,7 @@ def two(deploy: Callable[..., Made]) -> Made:
 
 
 def containers(made: Made) -> list[dict[str, Any]]:
-    return [plain(made[CONTAINER, f"llm-{index}-container"]) for index in (0, 1)]
+    return [plain(made[CONTAINER, f"pageindex-two-vllm-{index}"]) for index in (0, 1)]
 
 
 def test_each_replica_has_its_own_cards_and_no_other(two: Made) -> None:
@@ -57,9 +57,32 @@ def test_each_replica_has_its_own_cards_and_no_other(two: Made) -> None:
     assert [request["deviceIds"] for [request] in requests] == [["0", "1"], ["2", "3"]]
 
 
-def test_replicas_have_names_of_their_own_and_one_in_common(two: Made) -> None:
-    aliases = [container["networksAdvanced"][0]["aliases"] for container in containers(two)]
-    assert aliases == [["vllm", "vllm-0"], ["vllm", "vllm-1"]]
+def test_rollouts_come_one_after_the_other_and_only_when_all_containers_are_there(two: Made) -> None:
+    urns = {name: f"::{name}" for name in ("pageindex-two-vllm-0", "pageindex-two-vllm-1", "llm-0-ready")}
+
+    def waits_for(name: str) -> set[str]:
+        found = made_by(two, name).dependencies
+        return {known for known, end in urns.items() if any(urn.endswith(end) for urn in found)}
+
+    assert waits_for("llm-0-ready") == {"pageindex-two-vllm-0", "pageindex-two-vllm-1"}
+    assert waits_for("llm-1-ready") == {"pageindex-two-vllm-0", "pageindex-two-vllm-1", "llm-0-ready"}
+
+
+def test_a_rollout_knows_its_replica_by_the_name_that_pulumi_gave_it(two: Made) -> None:
+    marks = [{label["label"]: label["value"] for label in container["labels"]} for container in containers(two)]
+    assert [each["pageindex-stack.replica"] for each in marks] == ["0", "1"]
+    assert {each["pageindex-stack.component"] for each in marks} == {"vllm"}
+
+
+def made_by(made: Made, name: str) -> Any:
+    return next(request for (_, each), request in made.items() if each == name)
+
+
+def test_how_replicas_are_replaced_replaces_none(two: Made) -> None:
+    base = VllmSettings.model_validate({"image": "vllm-cuda"})
+    for changes in ({"rollout": "recreate"}, {"rollback": False}, {"drain_timeout_s": 5}, {"replicas": 3}):
+        assert base.model_copy(update=changes).replica_settings() == base.replica_settings()
+    assert base.model_copy(update={"max_num_seqs": 3}).replica_settings() != base.replica_settings()
 
 
 def test_weights_of_the_host_are_mounted_read_only(two: Made) -> None:

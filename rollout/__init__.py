@@ -1,0 +1,1 @@
+"""Replacing a model in use: replica after replica, tried before it gets requests, taken back if it fails."""

@@ -1,0 +1,61 @@
+"""What a rollout is told, and what it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, Self
+
+from planning.ssh import HostAddress
+
+Mode = Literal["rolling", "blue-green", "recreate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """One replica that shall be in use. ``gateway`` is the container that sends it requests, if there is one."""
+
+    prefix: str
+    slot: int
+    slots: int
+    container: str
+    what: str
+    served_models: tuple[str, ...]
+    mode: Mode = "recreate"
+    rollback: bool = True
+    gateway: str | None = None
+    restart: str = "unless-stopped"
+    startup_timeout_s: float = 900
+    drain_timeout_s: float = 120
+    stop_timeout_s: float = 30
+    docker_host: HostAddress = None
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Self:
+        known = {field.name for field in fields(cls)}
+        return cls(
+            **{**{name: given[name] for name in given if name in known}, "served_models": tuple(given["served_models"])}
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """A container of this stack that serves a model, or did, or shall."""
+
+    name: str
+    slot: int
+    model: str
+    status: str
+    """Docker's word: created, running, exited, …"""
+    healthy: bool = False
+    restarts: int = 0
+    """How often Docker started it again by itself."""
+
+    @property
+    def running(self) -> bool:
+        return self.status in {"running", "restarting", "paused"}
+
+    @property
+    def address(self) -> str:
+        """Docker's DNS knows a container by its name."""
+        return f"{self.name}:8000"
