@@ -160,6 +160,12 @@ def indexing(model_url: str, key_file: str, name: str, rounds: int) -> dict[str,
     return {"app_s": ours, "bare_s": theirs}
 
 
+def indexing_at_once(key_file: str) -> dict[str, Any]:
+    """A long report with a model that answers at once: what is left is PageIndex's own work, and ours."""
+    with scripted_model() as url:
+        return indexing(url, key_file, LONG, ROUNDS)
+
+
 def asking(key_file: str) -> dict[str, Any]:
     """One question to PageIndex's agent through the API, and by the library's own `chat`."""
     with (
@@ -245,7 +251,7 @@ def main(model_url: str, key_file: str) -> None:
     parts: dict[str, Callable[[], Any]] = {
         "many": lambda: many(key_file),
         "asking": lambda: asking(key_file),
-        "indexing_long": lambda: indexing(model_url, key_file, LONG, 2),
+        "indexing_long": lambda: indexing_at_once(key_file),
         "indexing": lambda: indexing(model_url, key_file, HARBOUR, ROUNDS),
         "two_step_s": lambda: two_step(model_url, key_file),
     }
