@@ -42,7 +42,8 @@ def render_client_keys(keys: Mapping[str, str]) -> str:
         # A regular expression, because nginx compares plain map keys ignoring case.
         lines.append(f'    "~^{key}$" {name};')
     lines += ["}", "map $expired_key$key_name $client {", '    default "";']
-    lines += [f'    "{name}" {client_of(name)};' for name in keys]
+    # Also here: a client may be called `default`, which is a word of nginx's own.
+    lines += [f'    "~^{re.escape(name)}$" {client_of(name)};' for name in keys]
     return "\n".join([*lines, "}", ""])
 
 
