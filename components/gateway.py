@@ -113,12 +113,12 @@ class Gateway(pulumi.ComponentResource):
             nginx.UPSTREAM_KEY_CONF: pulumi.Output.secret(
                 pulumi.Output.from_input(args.upstream_key).apply(render_upstream_key)
             ),
-            nginx.TLS_CERTIFICATE: certificate.pem,
-            nginx.TLS_KEY: certificate.key,
         }
         # Before anything that runs is touched, nginx itself says whether it would take them.
         accepted = ask(
             f"{name}-accepted",
+        if settings.uses_tls:  # the provider takes no empty file
+            contents |= {nginx.TLS_CERTIFICATE: certificate.pem, nginx.TLS_KEY: certificate.key}
             "gateway-files",
             {"image": image.image_id, "files": contents, "docker_host": args.docker_host},
             triggers=[],
@@ -202,5 +202,5 @@ class Gateway(pulumi.ComponentResource):
         self.certificate = certificate
         self.container_name = host_name
         self.ready = reloaded.id
-        self.door = GatewayDoor(host_name, container.id, gate)
+        self.door = GatewayDoor(host_name, container.id, reloaded)
         self.register_outputs({"api_url": self.api_url, "app_url": self.app_url})

@@ -1,7 +1,7 @@
 # Says and changes which replicas the gateway uses, while it runs; `python -m rollout` calls this.
 #   show FILE | keep FILE < content | put FILE < content | reload
-# `put` replaces a file that nginx includes in one step, and only by one that nginx accepts. `reload` is graceful:
-# requests that run are finished by the old workers.
+# `put` replaces a file that nginx includes in one step, and only by one that nginx accepts. `reload` is graceful, and
+# ends when the old workers take no connection any more.
 set -eu
 here=/run/pageindex-stack state=/var/tmp
 case "$1" in
@@ -16,5 +16,5 @@ put)
     nginx -t -q -e stderr -c /tmp/candidate.conf
     mv "$state/$2.new" "$state/$2"
     ;;
-reload) nginx -e stderr -c "$here/nginx.conf" -s reload ;;
+reload) exec sh "$here/apply.sh" ;;
 esac
