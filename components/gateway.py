@@ -114,11 +114,11 @@ class Gateway(pulumi.ComponentResource):
                 pulumi.Output.from_input(args.upstream_key).apply(render_upstream_key)
             ),
         }
+        if settings.uses_tls:  # the provider takes no empty file
+            contents |= {nginx.TLS_CERTIFICATE: certificate.pem, nginx.TLS_KEY: certificate.key}
         # Before anything that runs is touched, nginx itself says whether it would take them.
         accepted = ask(
             f"{name}-accepted",
-        if settings.uses_tls:  # the provider takes no empty file
-            contents |= {nginx.TLS_CERTIFICATE: certificate.pem, nginx.TLS_KEY: certificate.key}
             "gateway-files",
             {"image": image.image_id, "files": contents, "docker_host": args.docker_host},
             triggers=[],
