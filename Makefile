@@ -6,7 +6,7 @@ S ?= dev
 # Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
 export PULUMI_ERROR_OUTPUT_STRING := 1
 
-.PHONY: help up ask down clean lab lab-down plan venv check test bench-dev lock
+.PHONY: help up ask down clean lab lab-down plan eval venv check test bench-dev bench-app lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ ask: ## ask the running stack: make ask DOC=samples/warehouse-lease.pdf Q="How m
 
 plan: ## what a stack needs on its cards, before anything runs: make plan S=rtx5090
 	@$(PYTHON) -m quickstart venv && $(VENV)/python -m planning $(S)
+
+eval: ## how well the running stack answers: 72 questions to the samples, three ways: make eval [S=dev]
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.eval --stack $(S) $(if $(WRITE),--write)
 
 down: ## destroy stack dev; the weights stay
 	@$(PYTHON) -m quickstart down
@@ -44,6 +47,9 @@ test: ## all tests: unit, the toolchain's own, and the integration tests on the 
 
 bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes docs/bench-dev.md
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.dev
+
+bench-app: ## measure: indexing and asking against the library called bare, many people; writes docs/bench-app.md
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.app --stack $(S)
 
 lock: venv ## write the hash-locked requirements files anew from their *.in
 	for in in requirements.in services/*/requirements.in services/*/requirements-test.in; do \
