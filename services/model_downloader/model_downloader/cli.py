@@ -1,4 +1,4 @@
-"""``fetch``, ``verify`` and ``forget``: arguments and environment in, exit code out."""
+"""The commands: arguments and environment in, exit code out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from model_downloader.directory import check
 from model_downloader.failure import BAD_ARGUMENTS, NO_SPACE, Failure
 from model_downloader.fetch import fetch
+from model_downloader.inventory import listing, prune
 from model_downloader.progress import amount, say
 from model_downloader.store import Manifest, Model
 from model_downloader.verify import verify
@@ -50,34 +52,54 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         else:
             command.add_argument("repo", nargs="?", help="default: MODEL_REPO")
         command.add_argument("revision", nargs="?", help="default: MODEL_REVISION, else main")
+    commands.add_parser("list", help="what lies on the volume, as JSON")
+    command = commands.add_parser("prune", help="remove every model but those named, and unfinished downloads")
+    command.add_argument("--keep", nargs=2, action="append", required=True, metavar=("REPO", "REVISION"))
+    command = commands.add_parser("check", help="weights that others put into a directory: complete and undamaged?")
+    command.add_argument("directory", type=Path)
     return parser.parse_args(list(arguments) or ["fetch"])
 
 
 def _run(given: argparse.Namespace, environment: Mapping[str, str]) -> int:
+    if given.command == "check":
+        say(json.dumps(check(given.directory)))
+        return 0
+    root = Path(environment.get("MODELS_DIR", MODELS))
+    if not root.is_dir():
+        raise Failure(BAD_ARGUMENTS, f"{root} is not there", f"mount the model volume at {root}")
+    if given.command == "list":
+        say(listing(root))
+    elif given.command == "prune":
+        say(
+            prune(root, {(repo, revision) for repo, revision in given.keep}, time.monotonic() + _timeout_s(environment))
+        )
+    else:
+        _run_on_model(given, environment, root)
+    return 0
+
+
+def _run_on_model(given: argparse.Namespace, environment: Mapping[str, str], root: Path) -> None:
     repo = given.repo or environment.get("MODEL_REPO", "")
     if not repo:
         raise Failure(BAD_ARGUMENTS, "no model is named", "set MODEL_REPO, or give it as an argument: fetch ORG/NAME")
     configured = environment.get("MODEL_REVISION") if repo == environment.get("MODEL_REPO") else None
     revision = given.revision or configured or "main"
-    root = Path(environment.get("MODELS_DIR", MODELS))
     model = Model(root, repo, revision, environment.get("MODEL_FORGET_COMMAND", FORGET_COMMAND))
-    if not root.is_dir():
-        raise Failure(BAD_ARGUMENTS, f"{root} is not there", f"mount the model volume at {root}")
     started = time.monotonic()
     timeout_s = _timeout_s(environment)
     if given.command == "forget":
         with model.locked(started + timeout_s, exclusive=True):
             freed = model.forget()
         say(f"{repo} {revision}: {amount(freed)} freed" if freed else f"{repo} {revision} was not here")
-        return 0
+        return
     if given.command == "verify":
         with model.locked(started + timeout_s, exclusive=False):
             manifest, how = verify(model), "offline"
     else:
         endpoint = environment.get("HF_ENDPOINT", "").rstrip("/") or HUGGING_FACE
         manifest, how = fetch(model, endpoint, _token(environment), timeout_s)
+    model.mark_verified()
     say(_summary(manifest, how, time.monotonic() - started))
-    return 0
 
 
 def _summary(manifest: Manifest, how: str, seconds: float) -> str:

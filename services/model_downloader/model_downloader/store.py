@@ -121,12 +121,21 @@ class Model:
             if directory.is_dir():
                 freed += used_bytes(directory)
                 remove(directory)
+        self.remove_empty_parents()
+        return freed
+
+    def remove_empty_parents(self) -> None:
+        """A revision with slashes, such as refs/pr/1, lies in directories of its own."""
         for parent in self.directory.parents:
             if parent == self.root or any(parent.iterdir() if parent.is_dir() else ()):
                 break
             with contextlib.suppress(FileNotFoundError):
                 parent.rmdir()
-        return freed
+
+    def mark_verified(self) -> None:
+        """READY's time is when the copy was last found right; on a read-only mount it stays."""
+        with contextlib.suppress(OSError):
+            os.utime(self.directory / READY)
 
     @contextlib.contextmanager
     def locked(self, deadline: float, *, exclusive: bool) -> Iterator[None]:
