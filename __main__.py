@@ -14,6 +14,7 @@ from components import (
     HostChecks,
     HostChecksArgs,
     HostModel,
+    HostModelArgs,
     IsolatedNetwork,
     IsolatedNetworkArgs,
     ModelCache,
@@ -46,7 +47,18 @@ keys = client_keys(plan)
 network = IsolatedNetwork("private", IsolatedNetworkArgs(prefix=prefix), on_host)
 
 weights = (
-    HostModel(plan.local_path)
+    HostModel(
+        "model-directory",
+        HostModelArgs(
+            prefix=prefix,
+            directory=plan.local_path,
+            base_image=resolve_image("python"),
+            timeout_s=settings.model_cache.download_timeout_s,
+            verify_when=[plan.vllm_fingerprint],
+            docker_host=host,
+        ),
+        on_host,
+    )
     if plan.local_path
     else ModelCache(
         "models",
@@ -136,6 +148,8 @@ gpu_checks = [
     )
     for each in ([cards] if cards else [])
 ]
+if isinstance(weights, ModelCache) and not settings.model_cache.keep_previous:
+    weights.forget_others([checks, *gpu_checks])
 
 pulumi.export("api_url", gateway.api_url)
 pulumi.export("app_url", gateway.app_url)

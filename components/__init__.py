@@ -5,7 +5,7 @@ from components.gateway import Gateway, GatewayArgs, GatewayDoor
 from components.gpu_checks import CardsArgs, GpuChecks, GpuChecksArgs
 from components.host_checks import HostChecks, HostChecksArgs
 from components.isolated_network import IsolatedNetwork, IsolatedNetworkArgs
-from components.model_cache import HostModel, ModelCache, ModelCacheArgs
+from components.model_cache import HostModel, HostModelArgs, ModelCache, ModelCacheArgs
 from components.pageindex_app import PageIndexApp, PageIndexAppArgs
 from components.secret_key import SecretKey
 from components.vllm_server import VllmServer, VllmServerArgs
@@ -22,6 +22,7 @@ __all__ = [
     "HostChecks",
     "HostChecksArgs",
     "HostModel",
+    "HostModelArgs",
     "IsolatedNetwork",
     "IsolatedNetworkArgs",
     "ModelCache",

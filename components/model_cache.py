@@ -1,4 +1,7 @@
-"""ModelCache: a volume with verified weights, filled once by a container that alone may reach the hub."""
+"""Where weights come from: a volume that is filled and verified once, or a directory of the host that is looked at.
+
+The container that fills the volume alone may reach the hub.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,8 @@ from components.service_image import service_image, service_image_name
 from planning.ssh import HostAddress
 
 MODELS_PATH = "/models"
+DOWNLOADER = "10002:0"
+VLLM = "2000:0"  # what this user can't read, vLLM can't
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,7 @@ class ModelCache(pulumi.ComponentResource):
             f"{name}-fetch",
             host_name=f"{args.prefix}-model-fetch",
             image=image.image_id,
-            user="10002:0",
+            user=DOWNLOADER,
             networks=[{"name": egress.name}],
             labelled=marks,
             volumes=volumes,
@@ -126,13 +131,121 @@ class ModelCache(pulumi.ComponentResource):
         self.mount = {"volume_name": volume.name, "container_path": MODELS_PATH, "read_only": True}
         self.path = f"{MODELS_PATH}/{args.repo.replace('/', '--')}/{args.revision}"
         self.verified = [gate]
+        self._name, self._args, self._image = name, args, image
         self.register_outputs({"volume_name": self.volume_name, "path": self.path})
 
+    def forget_others(self, after: Sequence[pulumi.Resource]) -> None:
+        """Remove every other model from the volume, once ``after`` is there."""
+        args = self._args
+        prune = _one_shot(
+            f"{self._name}-prune",
+            prefix=args.prefix,
+            component="model-prune",
+            image=self._image,
+            user=DOWNLOADER,
+            command=["prune", "--keep", args.repo, args.revision],
+            volume={"volume_name": self.volume_name, "container_path": MODELS_PATH},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
+        )
+        ask(
+            f"{self._name}-pruned",
+            "finished",
+            {
+                "container": prune.name,
+                "what": "removal of models that are not in use",
+                "timeout_s": args.timeout_s,
+                "docker_host": args.docker_host,
+            },
+            triggers=[prune.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
 
-class HostModel:
-    """Weights that lie in a directory of the host already: mounted read-only, neither downloaded nor verified."""
 
-    def __init__(self, directory: str):
+@dataclass(frozen=True, kw_only=True)
+class HostModelArgs:
+    """``directory`` is the host's. ``verify_when`` is as in ModelCacheArgs."""
+
+    prefix: str
+    directory: str
+    base_image: str
+    timeout_s: int = 7200
+    verify_when: Sequence[str] = ()
+    docker_host: HostAddress = None
+
+
+class HostModel(pulumi.ComponentResource):
+    """Weights that lie in a directory of the host already: mounted read-only, looked at before anybody loads them.
+
+    Complete and as long as their headers say; by checksum where a manifest of ours lies beside them.
+    """
+
+    mount: Mapping[str, Any]
+    path: str
+    verified: Sequence[pulumi.Resource]
+
+    def __init__(self, name: str, args: HostModelArgs, opts: pulumi.ResourceOptions | None = None):
+        super().__init__("pageindex-stack:index:HostModel", name, None, opts)
         self.path = f"{MODELS_PATH}/local"
-        self.mount: Mapping[str, Any] = {"host_path": directory, "container_path": self.path, "read_only": True}
-        self.verified: Sequence[pulumi.Resource] = ()
+        self.mount = {"host_path": args.directory, "container_path": self.path, "read_only": True}
+        image = service_image(
+            f"{name}-image",
+            service="model_downloader",
+            prefix=args.prefix,
+            base_image=args.base_image,
+            docker_host=args.docker_host,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        check = _one_shot(
+            f"{name}-check",
+            prefix=args.prefix,
+            component="model-check",
+            image=image,
+            user=VLLM,
+            command=["check", self.path],
+            volume=self.mount,
+            marks=args.verify_when,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        gate = ask(
+            f"{name}-verified",
+            "finished",
+            {
+                "container": check.name,
+                "what": f"weights in {args.directory}",
+                "timeout_s": args.timeout_s,
+                "docker_host": args.docker_host,
+            },
+            triggers=[check.id],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.verified = [gate]
+        self.register_outputs({"path": self.path})
+
+
+def _one_shot(
+    resource_name: str,
+    *,
+    prefix: str,
+    component: str,
+    image: docker.RemoteImage,
+    user: str,
+    command: Sequence[str],
+    volume: Mapping[str, Any],
+    marks: Sequence[str] = (),
+    opts: pulumi.ResourceOptions,
+) -> docker.Container:
+    """The downloader's image with another command, without any network; it runs again when ``marks`` change."""
+    return hardened_container(
+        resource_name,
+        host_name=f"{prefix}-{component}",
+        image=image.image_id,
+        user=user,
+        networks=[],
+        labelled=labels(prefix, component, fingerprint(volume.get("host_path"), *command, *marks)),
+        command=list(command),
+        volumes=[volume],
+        restart="no",
+        must_run=False,
+        tmpfs={"/tmp": ""},
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+    )

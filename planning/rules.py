@@ -278,6 +278,13 @@ def _weights(draft: Draft) -> Iterator[Problem]:
             cache.revision,
         )
         return
+    if local and not cache.keep_previous:
+        yield Problem(
+            "model_cache.keep_previous",
+            "weights in a directory of the host are its own: nothing there is ever removed",
+            draft.rm_line("model_cache.keep_previous"),
+            "false",
+        )
     if local or model is None:
         return
     waive = draft.set_line("waivers.unpinned-model", "say here why a moving name will do")

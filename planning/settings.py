@@ -103,10 +103,16 @@ class ModelCacheSettings(Area):
         description="Commit to download instead of the catalog's. A branch or tag needs the waiver unpinned-model.",
         examples=["main"],
     )
+    keep_previous: bool = Field(
+        True,
+        description="Whether weights of earlier models stay in the volume. With false the next `up` removes them, once "
+        "its model has passed every check.",
+        examples=[True],
+    )
     local_path: str | None = Field(
         None,
         pattern=r"^/[^:,]+$",
-        description="Directory on the host that holds the weights: mounted read-only, nothing is downloaded.",
+        description="Directory on the host that holds the weights: looked at and mounted read-only, not downloaded.",
         examples=["/srv/models/my-model"],
     )
 

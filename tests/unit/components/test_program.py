@@ -13,7 +13,10 @@ import pulumi
 import pytest
 import yaml
 
+from planning.catalog import resolve_model
 from tests.unit.components.conftest import Made, is_secret, plain
+from tests.unit.planning.test_bad_stack_files import FILES as BAD_FILES
+from tests.unit.planning.test_bad_stack_files import merged
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 CONTAINER = "docker:index/container:Container"
@@ -26,11 +29,16 @@ def made(request: pytest.FixtureRequest, deploy: Callable[..., Made], monkeypatc
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
     config = yaml.safe_load((REPOSITORY / f"Pulumi.{request.param}.yaml").read_text())["config"]
+    return program_of(config, request.param, deploy)
+
+
+def program_of(config: dict[str, Any], stack: str, deploy: Callable[..., Made]) -> Made:
+    """What the program registers with a stack file's configuration."""
     pulumi.runtime.set_all_config(
         {key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}, []
     )
     try:
-        return deploy(lambda: runpy.run_path(str(REPOSITORY / "__main__.py")), stack=request.param)
+        return deploy(lambda: runpy.run_path(str(REPOSITORY / "__main__.py")), stack=stack)
     finally:
         pulumi.runtime.set_all_config({}, [])
 
@@ -182,3 +190,34 @@ def test_checks_run_again_when_a_replica_the_app_or_the_gateway_was_replaced(mad
     for question in ("isolation", "inference", "documents"):
         triggers = plain(made["command:local:Command", f"checks-{question}"])["triggers"]
         assert {"llm-0-ready-id", "pageindex-ready-id", "gateway-ready-id"} <= set(triggers)
+
+
+def test_earlier_weights_go_only_when_asked_to_and_after_every_check(
+    deploy: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = yaml.safe_load((REPOSITORY / "Pulumi.single-gpu.yaml").read_text())["config"]
+    assert (CONTAINER, "models-prune") not in program_of(config, "single-gpu", deploy)
+    made = program_of({**config, "pageindex-stack:model_cache": {"keep_previous": False}}, "single-gpu", deploy)
+    prune = made[CONTAINER, "models-prune"]
+    model = resolve_model("qwen2.5-7b-instruct")
+    assert plain(prune)["command"] == ["prune", "--keep", model.repo, model.revision]
+    assert plain(prune)["networkMode"] == "none"
+    awaited = {urn.rpartition("::")[2] for urn in prune.dependencies}
+    assert {"checks-inference", "checks-isolation", "checks-documents", "gpu-checks-cards"} <= awaited
+
+
+@pytest.mark.parametrize(("base", "key", "content"), [row[:3] for row in BAD_FILES], ids=lambda value: str(value)[:60])
+def test_a_bad_stack_file_stops_the_program_with_its_key_and_a_mending_line(
+    base: dict[str, Any],
+    key: str,
+    content: dict[str, Any],
+    deploy: Callable[..., Made],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = {f"pageindex-stack:{name}": value for name, value in merged(base, content).items()}
+    with pytest.raises(pulumi.RunError) as refused:
+        program_of(config, "s", deploy)
+    assert f"pageindex-stack:{key}" in str(refused.value)
+    assert "mend: " in str(refused.value)

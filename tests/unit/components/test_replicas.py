@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components import HostModel, VllmServer, VllmServerArgs
+from components import HostModel, HostModelArgs, VllmServer, VllmServerArgs
 from planning.catalog import resolve_model
 from planning.placement import Replica
 from planning.vllm_settings import VllmSettings
@@ -29,12 +29,16 @@ def two(deploy: Callable[..., Made]) -> Made:
             "log_max_mib": 7,
         }
     )
-    weights = HostModel("/srv/models/some-model")
-    return deploy(
-        lambda: VllmServer(
+
+    def program() -> None:
+        prefix, directory = "pageindex-two", "/srv/models/some-model"
+        weights = HostModel(
+            "weights", HostModelArgs(prefix=prefix, directory=directory, base_image="python:3.11-slim-bookworm")
+        )
+        VllmServer(
             "llm",
             VllmServerArgs(
-                prefix="pageindex-two",
+                prefix=prefix,
                 settings=settings,
                 image="vllm/vllm-openai:v0.32.0",
                 model=resolve_model("smollm2-135m-instruct"),
@@ -43,9 +47,11 @@ def two(deploy: Callable[..., Made]) -> Made:
                 network_name="n",
                 api_key="k" * 43,
                 replicas=[Replica(index=0, cards=(0, 1)), Replica(index=1, cards=(2, 3))],
+                wait_for=weights.verified,
             ),
         )
-    )
+
+    return deploy(program)
 
 
 def containers(made: Made) -> list[dict[str, Any]]:
@@ -93,6 +99,14 @@ def test_weights_of_the_host_are_mounted_read_only(two: Made) -> None:
         assert container["command"][0] == "/models/local"
 
 
+def test_weights_of_the_host_are_looked_at_by_vllms_own_user_without_a_network(two: Made) -> None:
+    check = plain(two[CONTAINER, "weights-check"])
+    assert check["command"] == ["check", "/models/local"]
+    assert check["volumes"] == containers(two)[0]["volumes"][:1]
+    assert check["networkMode"] == "none"
+    assert check["user"] == containers(two)[0]["user"]
+
+
 def test_limits_ipc_and_logs_are_those_of_the_settings(two: Made) -> None:
     for container in containers(two):
         assert container["ulimits"] == [{"name": "memlock", "soft": -1.0, "hard": -1.0}]
@@ -102,4 +116,5 @@ def test_limits_ipc_and_logs_are_those_of_the_settings(two: Made) -> None:
 
 
 def test_every_replica_has_a_gate_of_its_own(two: Made) -> None:
-    assert {name for kind, name in two if kind == "command:local:Command"} == {"llm-0-ready", "llm-1-ready"}
+    gates = {name for kind, name in two if kind == "command:local:Command" and name.startswith("llm-")}
+    assert gates == {"llm-0-ready", "llm-1-ready"}

@@ -58,6 +58,11 @@ ON_CPU = [
     ("model_cache.revision", {"model": {**INLINE, "revision": "unpinned"}}, "no public source"),
     ("model_cache.revision", {"model_cache": {"revision": "main"}}, "can move"),
     ("model_cache.revision", {"model_cache": {"revision": "0" * 40, "local_path": "/srv/m"}}, "no revision"),
+    (
+        "model_cache.keep_previous",
+        {"model_cache": {"keep_previous": False, "local_path": "/srv/m"}},
+        "nothing there is ever removed",
+    ),
     ("model_cache.local_path", {"model_cache": {"local_path": "models/mine"}}, "pattern"),
     ("model_cache.endpoint", {"model_cache": {"endpoint": "ftp://hub"}}, "pattern"),
     ("model_cache.download_timeout_s", {"model_cache": {"download_timeout_s": 5}}, "greater"),
