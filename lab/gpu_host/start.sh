@@ -31,8 +31,9 @@ install -m 0755 "$files/nvidia-smi" "$files/nvidia-smi.awk" "$run/cards/"
 mount --bind "$run/cards" "$here/usr/lib/nvidia-simulated"
 ln -sf ../lib/nvidia-simulated/nvidia-smi "$here/usr/bin/nvidia-smi"
 install -m 0755 "$files/nvidia-container-runtime-hook" "$here/usr/bin/nvidia-container-runtime-hook"
-# Before the real runc on PATH.
+# Before the real ones on PATH.
 install -D -m 0755 "$files/runc" "$here/usr/local/sbin/runc"
+install -D -m 0755 "$files/df" "$here/usr/local/bin/df"
 ln -sf /usr/local/sbin/runc "$here/usr/bin/nvidia-container-runtime"
 
 # Names resolve as outside, by way of the link.

@@ -103,6 +103,12 @@ def test_the_host_offers_the_key_that_it_says_and_keeps_sshds_own_limits(there: 
     assert not [line for line in active if line.startswith(("MaxStartups", "MaxSessions"))]
 
 
+def test_its_disk_has_room_for_models_of_its_cards(there: Host) -> None:
+    said = ssh(there, "df -Pk /var/lib/docker").splitlines()[1].split()
+    assert int(said[3]) > 200 * 2**20  # KiB
+    assert said[-1] == "/var/lib/docker"
+
+
 def test_ensuring_what_runs_takes_no_time(there: Host) -> None:
     started_at = time.monotonic()
     assert host.ensure("rtx5090x2") == there
