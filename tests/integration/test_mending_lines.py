@@ -1,66 +1,92 @@
-"""Mending lines against Pulumi's real command line: it guesses types, keeps old ones, has its own notation of paths."""
+"""Mending lines against Pulumi itself: `preview` refuses, its line is pasted into a shell, and the file is right.
+
+The command line guesses types, keeps old ones and has its own notation of paths. The unit tests have all bad files and
+a model of that; here are some of each kind of line.
+"""
 
 from __future__ import annotations
 
-import os
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from planning.__main__ import plan_of_file
-from planning.problems import NAMESPACE, BadStackFile
-from quickstart.environment import environment
-from tests.unit.planning.test_bad_stack_files import CARDS, CPU, merged
+from tests.integration.pulumi_project import Project
+from tests.unit.planning.test_bad_stack_files import CARDS, CPU, gpus, merged, one_card
 
 pytestmark = pytest.mark.integration
+NVIDIA = {"vllm": {"image": "nvcr.io/nvidia/vllm:26.10-py3"}, "waivers": {"vllm": "the only image"}}
 
-# One of each kind of line: number with a point over text, truth value over text, element of a list, key that needs
-# quotes, two commands, a number that must stay text.
-FILES: dict[str, dict[str, Any]] = {
+# A number with a point over text, a truth value over text, an element of a list, a key that needs quotes, two
+# commands, a number that must stay text, and so on.
+ON_CPU: dict[str, dict[str, Any]] = {
+    "model": {"model": "gpt-17"},
+    "modle": {"modle": "smollm2-135m-instruct"},
+    "gateway.api_port": {"gateway": {"api_port": 99999}},
+    "gateway.bind": {"gateway": {"bind": "0.0.0.0"}},
+    "gateway.server_names.0": {"gateway": {"server_names": ["a b", "c.example.com"]}},
+    "gateway.clients.a.b": {"gateway": {"clients": {"a.b": {}}}},
+    "model_cache.revision": {"model_cache": {"revision": "main"}},
+    "model_cache.endpoint": {"model_cache": {"endpoint": "ftp://hub"}},
     "vllm.gpu_memory_utilization": {"vllm": {"gpu_memory_utilization": "0.9"}},
     "vllm.enforce_eager": {"vllm": {"enforce_eager": "yes"}},
     "vllm.shm_gib": {"vllm": {"shm_gib": -2.0}},
-    "gateway.server_names.0": {"gateway": {"server_names": ["a b", "c.example.com"]}},
-    "gateway.clients.a.b": {"gateway": {"clients": {"a.b": {}}}},
     "vllm.extra_flags.--seed": {"vllm": {"extra_flags": {"--seed": 1}}},
     "vllm.extra_env.OMP_NUM_THREADS": {"vllm": {"extra_env": {"OMP_NUM_THREADS": 4}}},
     "vllm.image": {"vllm": {"image": "vllm/vllm-openai-cpu:v0.29.0-x86_64"}},
-    "vllm.serve_command": {"vllm": {"image": "nvcr.io/nvidia/vllm:26.10-py3"}, "waivers": {"vllm": "the only image"}},
+    "host.docker": {"host": {"docker": "tcp://10.0.0.5:2375"}},
 }
+ON_CARDS: dict[str, dict[str, Any]] = {
+    "vllm.serve_command": NVIDIA,
+    "vllm.tensor_parallel_size": {"vllm": {"tensor_parallel_size": 3}},
+    "vllm.placement": {"vllm": {"placement": [[0, 0]]}},
+    "vllm.max_model_len": {"vllm": {"max_model_len": 50000}},
+    "vllm.gpu_memory_utilization": {"vllm": {"gpu_memory_utilization": 0.98}},
+    "host.gpus.name": gpus("Voodoo 2", 2, memory_mib=40000),
+    "vllm.quantization": one_card("qwen3-8b", "GeForce RTX 5090", quantization="awq"),
+    "vllm.kv_cache_dtype": one_card("qwen3-8b", "GeForce RTX 3090", kv_cache_dtype="fp8"),
+}
+FILES = [(key, merged(CPU, content)) for key, content in ON_CPU.items()]
+FILES += [(key, merged(CARDS, content)) for key, content in ON_CARDS.items()]
 
 
-@pytest.fixture
-def pulumi(tmp_path: Path) -> Callable[[str], None]:
-    """Run command lines in a project whose stack is `s`."""
-    (tmp_path / "Pulumi.yaml").write_text(f"name: {NAMESPACE}\nruntime: yaml\n")
-    variables = {
-        **os.environ,
-        **environment(),
-        "PULUMI_BACKEND_URL": f"file://{tmp_path}",
-        "PULUMI_CONFIG_PASSPHRASE": "only-for-tests",
-    }
-
-    def run(line: str) -> None:
-        done = subprocess.run(["bash", "-c", line], cwd=tmp_path, env=variables, capture_output=True, text=True)
-        assert done.returncode == 0, f"{line}\n{done.stderr}"
-
-    run("pulumi stack init s")
-    return run
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    made = Project(tmp_path_factory.mktemp("mending"), "s")
+    made.environment["DOCKER_HOST"] = "unix:///nowhere/docker.sock"
+    made.write_stack_file({"model": CPU["model"]})
+    made.pulumi("stack", "init", "s")
+    return made
 
 
-def test_mending_lines_do_what_they_say(pulumi: Callable[[str], None], tmp_path: Path) -> None:
-    file = tmp_path / "Pulumi.s.yaml"
-    for key, content in FILES.items():
-        base = CARDS if key == "vllm.serve_command" else CPU
-        settings = {f"{NAMESPACE}:{name}": value for name, value in merged(base, content).items()}
-        file.write_text(yaml.safe_dump({**yaml.safe_load(file.read_text()), "config": settings}))
-        with pytest.raises(BadStackFile) as raised:
-            plan_of_file(file)
-        problems = {problem.key: problem for problem in raised.value.problems}
-        assert list(problems) == [key]
-        pulumi(problems[key].mend)
-        plan_of_file(file)
+def mending_line(printed: str, key: str) -> str:
+    """The command that a refusal names for the one fault that it has."""
+    assert "has 1 fault; nothing was touched" in printed, printed
+    assert f"pageindex-stack:{key} " in printed or f"pageindex-stack:{key}\n" in printed, printed
+    lines = [line.strip() for line in printed.splitlines()]
+    return next(line.removeprefix("mend: ") for line in lines if line.startswith("mend: "))
+
+
+def run(project: Project, line: str, directory: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=directory, env=project.environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize(("key", "settings"), FILES, ids=[key for key, _ in FILES])
+def test_preview_refuses_and_its_line_mends_the_file(project: Project, key: str, settings: dict[str, Any]) -> None:
+    project.write_stack_file(settings)
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    assert refused.returncode != 0
+    run(project, mending_line(refused.stdout, key), project.directory)
+    plan_of_file(project.stack_file)
+
+
+def test_a_mended_file_previews(project: Project) -> None:
+    project.write_stack_file(merged(CPU, {"gateway": {"api_port": 99999}}))
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    run(project, mending_line(refused.stdout, "gateway.api_port"), project.directory)
+    assert "to create" in project.pulumi("preview", "--stack", "s").stdout
