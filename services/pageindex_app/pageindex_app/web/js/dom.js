@@ -33,6 +33,11 @@ export function setAttributes(element, attributes) {
   }
 }
 
+/** A sentence with its `code` shown as such. */
+export function coded(text) {
+  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
+}
+
 function present(children) {
   return children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false);
 }

@@ -139,14 +139,14 @@ function drawChosen(shown) {
   box.checked = ready.length > 0 && ready.every((id) => state.chosen.has(id));
   box.indeterminate = !box.checked && chosen.length > 0;
   box.disabled = !ready.length;
-  setText(label.lastChild, chosen.length ? `${chosen.length} chosen` : "Choose what to ask");
+  setText(label.lastChild, chosen.length ? `${chosen.length} chosen` : "Choose all shown");
   removal.hidden = clear.hidden = !chosen.length;
 }
 
 function drawEmpty(all, shown) {
   let content = [];
   if (!state.loaded) content = [...Array(3)].map(() => h("div", { class: "ghost", "aria-hidden": "true" }));
-  else if (!all.length && !uploads.length) content = [h("p", { class: "muted" }, "Nothing here yet. Added documents are indexed on this stack; their text leaves it for no one.")];
+  else if (!all.length && !uploads.length) content = [h("p", { class: "muted" }, "Nothing here yet. What you add stays on this stack: it is read and answered from here alone.")];
   else if (all.length && !shown.length) content = [h("p", { class: "muted" }, query ? `No name has “${query}”.` : "None of these now.")];
   const sign = `${state.loaded} ${all.length + uploads.length} ${shown.length} ${query}`;
   if (parts.empty.dataset.sign === sign) return;

@@ -103,6 +103,11 @@ async function start() {
   talkPanel(byId("talk"));
   readerPanel(byId("reader"));
   acceptDrops();
+  document.querySelector(".skip").addEventListener("click", (event) => { // the address holds the page's place, no anchors
+    event.preventDefault();
+    if (document.body.dataset.view !== "talk" && byId("question").offsetParent === null) { closeDocument(); show("talk"); }
+    byId("question").focus();
+  });
   document.addEventListener("keydown", keys);
   addEventListener("pagehide", () => { finishRemovals(); finishConversationRemovals(); });
   watchReadiness();

@@ -1,5 +1,5 @@
 // Says when the model or the service is away, what to do, and when it is back; asks more often while it is away.
-import { announce, fill, h, icon } from "./dom.js";
+import { announce, coded, fill, h, icon } from "./dom.js";
 import { emit, on, state } from "./store.js";
 import { toast } from "./toast.js";
 
@@ -60,10 +60,6 @@ function draw(kind) {
   shown = title + help;
   if (!kind) { banner.replaceChildren(); return; }
   fill(banner, h("div", { class: "banner" }, icon("warning"),
-    h("p", {}, h("strong", {}, title), " ", code(help), h("span", { class: "muted" }, " This page keeps looking and recovers by itself."))));
+    h("p", {}, h("strong", {}, title), " ", coded(help), h("span", { class: "muted" }, " This page keeps looking and recovers by itself."))));
   announce(title);
-}
-
-function code(text) {
-  return text.split("`").map((part, index) => (index % 2 ? h("code", {}, part) : part));
 }

@@ -1,6 +1,6 @@
 // One row of the list: a document or an upload. A row is made once and then kept true.
 import { postJson, remove } from "./api.js";
-import { fill, h, icon, iconButton, setAttributes, setText } from "./dom.js";
+import { coded, fill, h, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { ago, kindName, plural, progressText, unit } from "./format.js";
 import { choose, chooseOnly, dropDocument, emit, openDocument, putDocument, state } from "./store.js";
 import { confirmed, toast } from "./toast.js";
@@ -44,7 +44,7 @@ export function documentRow(id) {
       setAttributes(button, { "aria-label": `${verb}: ${now.name}`, title: verb });
     }
     fault.hidden = now.status !== "failed";
-    if (now.status === "failed") fill(fault, h("p", {}, now.error?.message ?? "Indexing failed."), now.error?.hint && h("p", { class: "muted" }, now.error.hint));
+    if (now.status === "failed") fill(fault, h("p", {}, now.error?.message ?? "Indexing failed."), now.error?.hint && h("p", { class: "muted" }, coded(now.error.hint)));
   }
   return { element, update };
 }
@@ -74,7 +74,7 @@ export function uploadRow(entry) {
     fill(element.firstChild, icon(now === "failed" ? "warning" : "file"));
     bar.hidden = now === "failed";
     fault.hidden = now !== "failed";
-    if (entry.error) fill(fault, h("p", {}, entry.error.message), entry.error.hint && h("p", { class: "muted" }, entry.error.hint));
+    if (entry.error) fill(fault, h("p", {}, entry.error.message), entry.error.hint && h("p", { class: "muted" }, coded(entry.error.hint)));
     fill(actions,
       now === "failed" && iconButton("again", `Try again: ${entry.name}`, () => again(entry), { class: "small" }),
       iconButton("clear", `${now === "failed" ? "Dismiss" : "Stop"}: ${entry.name}`, () => (entry.stop ? entry.stop() : forget(entry)), { class: "small" }));

@@ -68,6 +68,7 @@ async function send() {
   }
   parts.field.value = "";
   grow();
+  if (matchMedia("(hover: none)").matches) parts.field.blur(); // the keyboard would cover the answer
   await ask(question);
 }
 
@@ -122,7 +123,7 @@ async function follow(response, turn, signal) {
       setStatus(turn);
     } else if (event === "token") turn.token(data.text);
     else if (event === "answer") answer = data;
-    else if (event === "error") throw new ApiError(data.error.code === "model_unavailable" ? 503 : 500, data.error.code, data.error.message, data.error.hint);
+    else if (event === "error") throw new ApiError(data.error.code === "model_unavailable" ? 503 : 500, data.error.code, data.error.message, data.error.code === "model_unavailable" ? "Ask again when the note at the top is gone." : data.error.hint);
     settle(turn.element);
   }
   if (!answer) throw new ApiError(0, "broken", "The answer broke off.", "Ask again.");

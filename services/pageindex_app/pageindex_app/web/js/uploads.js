@@ -37,7 +37,7 @@ async function start(entry) {
     const { document: doc, known } = await done;
     forget(entry);
     putDocument(doc);
-    if (known) toast(`“${doc.name}” is here already.`);
+    if (known) knownNames.push(doc.name);
   } catch (error) {
     entry.stop = null;
     if (error.name === "AbortError") forget(entry);
@@ -46,7 +46,14 @@ async function start(entry) {
     running -= 1;
     emit("uploads");
     next();
+    if (!running) tellKnown();
   }
+}
+
+const knownNames = []; // said once for all files of a drop
+function tellKnown() {
+  if (knownNames.length) toast(knownNames.length === 1 ? `“${knownNames[0]}” is here already.` : `${knownNames.length} files are here already.`);
+  knownNames.length = 0;
 }
 
 export function forget(entry) {
