@@ -101,6 +101,7 @@ gateway = Gateway(
         app_upstream=app.upstream,
         client_keys=keys,
         upstream_key=vllm_key.value,
+        metrics_image=resolve_image("python"),
         tls_key=plan.secrets.tls_key,
         docker_host=host,
     ),
@@ -133,7 +134,7 @@ checks = Checks(
         api_key=next(iter(keys.values())),
         served_models=[plan.model.repo, STABLE_ALIAS],
         network_name=network.network_name,
-        isolated_containers=[*llm.container_names, app.container_name],
+        isolated_containers=[*llm.container_names, gateway.metrics.container_name, app.container_name],
         gateway_container=gateway.container_name,
         bind=settings.gateway.bind,
         tls_certificate=gateway.certificate.pem,
@@ -155,6 +156,7 @@ pulumi.export("api_url", gateway.api_url)
 pulumi.export("app_url", gateway.app_url)
 pulumi.export("api_key", next(iter(keys.values())))
 pulumi.export("clients", clients_of(keys))
+pulumi.export("metrics_url", gateway.metrics.url)
 pulumi.export("tls_certificate", gateway.certificate.pem)
 pulumi.export("tls_fingerprint", gateway.certificate.fingerprint)
 pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})

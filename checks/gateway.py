@@ -11,7 +11,7 @@ from typing import Any
 from checks.commands import commands_on
 from checks.docker_host import DockerHost
 from checks.outcome import CheckFailed
-from planning.gateway_config import CONFIG_DIR, NGINX_CONF, USER
+from planning.gateway_config import CONFIG_DIR, METRICS_DIR, NGINX_CONF, USER
 from planning.gateway_replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
 
 TRY_TIMEOUT_S = 120  # the first container of an image takes its time on a busy host
@@ -29,7 +29,7 @@ def gateway_files(facts: dict[str, Any]) -> dict[str, Any]:
         [
             "docker", "run", "--rm", "--interactive", "--network", "none", "--read-only", "--user", USER,
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--log-driver", "none",
-            *(part for path in (CONFIG_DIR, STATE_DIR, "/tmp")  # noqa: S108 (of that container)
+            *(part for path in (CONFIG_DIR, STATE_DIR, METRICS_DIR, "/tmp")  # noqa: S108 (of that container)
               for part in ("--tmpfs", f"{path}:mode=1777")),
             "--entrypoint", "sh", facts["image"], "-c", TRY,
         ],

@@ -13,6 +13,7 @@ from components.certificate import Certificate
 from components.command import ask, await_healthy
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
+from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
 from planning import gateway_config as nginx
 from planning.gateway_keys import render_client_keys, render_upstream_key
 from planning.gateway_replicas import STATE_DIR
@@ -43,6 +44,7 @@ class GatewayArgs:
     app_upstream: str | None
     client_keys: Mapping[str, pulumi.Input[str]]
     upstream_key: pulumi.Input[str]
+    metrics_image: str
     tls_key: str | None = None
     docker_host: HostAddress = None
 
@@ -80,6 +82,7 @@ class Gateway(pulumi.ComponentResource):
     api_url: str
     app_url: str
     certificate: Certificate
+    metrics: GatewayMetrics
     container_name: str
     ready: pulumi.Output[str]
     door: GatewayDoor
@@ -135,6 +138,15 @@ class Gateway(pulumi.ComponentResource):
             labels=label_args(labels(args.prefix, "gateway-state", "-")),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        lines = docker.Volume(
+            f"{name}-lines",
+            name=f"{args.prefix}-gateway-lines",
+            driver="local",
+            # In memory and bounded: if nobody reads them, nginx stops writing them and goes on serving.
+            driver_opts={"type": "tmpfs", "device": "tmpfs", "o": f"size={nginx.METRICS_MIB}m,mode=1777"},
+            labels=label_args(labels(args.prefix, "gateway-lines", "-")),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
         host_name = f"{args.prefix}-gateway"
         wanted_ports = [settings.api_port, settings.app_port]
         ports_free = ask(
@@ -162,6 +174,7 @@ class Gateway(pulumi.ComponentResource):
             volumes=[
                 {"volume_name": files.host_name, "container_path": FILES_PATH, "read_only": True},
                 {"volume_name": state.name, "container_path": STATE_DIR},
+                {"volume_name": lines.name, "container_path": nginx.METRICS_DIR},
             ],
             tmpfs={"/tmp": f"size={config.tmpfs_mib}m"},
             memory_mib=MEMORY_MIB + config.tmpfs_mib,
@@ -194,6 +207,17 @@ class Gateway(pulumi.ComponentResource):
             {"container": container.name, "docker_host": args.docker_host},
             triggers=[files.digest, gate.id],
             opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.metrics = GatewayMetrics(
+            f"{name}-metrics",
+            GatewayMetricsArgs(
+                prefix=args.prefix,
+                image=args.metrics_image,
+                network_name=args.network_name,
+                lines_volume=lines.name,
+                state_volume=state.name,
+            ),
+            pulumi.ResourceOptions(parent=self),
         )
         address = "127.0.0.1" if settings.bind == "0.0.0.0" else settings.bind
         scheme = "https" if settings.uses_tls else "http"

@@ -26,13 +26,18 @@ INNER_PORT = 8083  # the replicas, for the app; not published
 INNER_NAME = "gateway"  # on the internal network
 INNER_URL = f"http://{INNER_NAME}:{INNER_PORT}/v1"
 
+METRICS_PORT = 9145  # of a container beside nginx, on the internal network
+METRICS_DIR = "/run/pageindex-metrics"  # where nginx writes a line a request for it, in memory
+METRICS_SCRIPT = "metrics.py"
+METRICS_MIB = 16
+
 STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
 
 CONFIG_DIR = "/run/pageindex-stack"
 NGINX_CONF = "nginx.conf"
 CLIENT_KEYS_CONF = "gateway-clients.conf"  # secret
 UPSTREAM_KEY_CONF = "gateway-upstream.conf"  # secret
-TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"  # the latter secret; both empty without TLS
+TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"  # the latter secret; unused without TLS
 
 # The image's own entrypoint edits files under /etc/nginx, which is read-only here and not used.
 ENTRYPOINT = ("nginx",)
@@ -162,10 +167,11 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "timeout_s": str(config.timeout_s),
         "replicas_file": f"{STATE_DIR}/{REPLICAS_CONF}",
         "outage_file": f"{STATE_DIR}/{OUTAGE_CONF}",
+        "metrics_dir": METRICS_DIR,
+        "api_port": str(API_PORT),
         "config_dir": CONFIG_DIR,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
-        "api_port": str(API_PORT),
         "error_locations": _part("error_locations.conf", {"upstream": "vllm"}),
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
@@ -195,13 +201,17 @@ def render_nginx_conf(config: GatewayConfig) -> str:
 
 def gateway_files(config: GatewayConfig) -> dict[str, str]:
     """All files that aren't secret, by name."""
-    names = ("start.sh", "replicas.sh", "apply.sh")
-    scripts = {name: (_TEMPLATES / name).read_text(encoding="utf-8") for name in names}
+    scripts = {name: script(name) for name in ("start.sh", "replicas.sh", "apply.sh")}
     return {
         NGINX_CONF: render_nginx_conf(config),
         **scripts,
         **gateway_state(config.vllm_replicas, config.retry_after_s),
     }
+
+
+def script(name: str) -> str:
+    """A file that is delivered as it is."""
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
 def _fill(template: str, slots: Mapping[str, str]) -> str:

@@ -147,6 +147,8 @@ class Gateway:
         docker("network", "create", f"{self.name}-net")
         docker("volume", "create", f"{self.name}-conf")
         volume = f"{self.name}-conf:{gw.CONFIG_DIR}"
+        in_memory = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", f"o=size={gw.METRICS_MIB}m,mode=1777"]
+        docker("volume", "create", *in_memory, f"{self.name}-lines")
         docker("create", "--name", f"{self.name}-files", "-v", volume, image)
         self.deliver(self.files(KEYS))
         docker(
@@ -154,7 +156,8 @@ class Gateway:
             "--user", gw.USER, "--read-only", "--tmpfs", f"/tmp:size={self.config.tmpfs_mib}m,noexec,nosuid,nodev",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64",
             "--stop-signal", gw.STOP_SIGNAL, "-v", f"{volume}:ro",
-            "-v", f"{self.name}-state:{gw.STATE_DIR}", "--entrypoint", gw.START[0],
+            "-v", f"{self.name}-state:{gw.STATE_DIR}", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
+            "--entrypoint", gw.START[0],
             "--health-cmd", " ".join(gw.HEALTH_COMMAND), "--health-interval", "1s",
             "-p", f"127.0.0.1::{gw.API_PORT}", "-p", f"127.0.0.1::{gw.APP_PORT}", image, *gw.START[1:],
         )  # fmt: skip
@@ -182,6 +185,18 @@ class Gateway:
         """Never-started container, volume, read-only mount: the way that the program delivers files."""
         docker("cp", "-", f"{self.name}-files:{gw.CONFIG_DIR}", stdin=_tar(files))
 
+    def add_metrics(self) -> str:
+        """The container that counts; its address."""
+        name = f"{self.name}-metrics"
+        docker(
+            "run", "-d", "--name", name, "--network", f"{self.name}-net", "--user", gw.USER, "--read-only",
+            "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "96m",
+            "-v", f"{self.name}-state:{gw.STATE_DIR}:ro", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
+            image_names()["python"], "python", "-c", gw.script(gw.METRICS_SCRIPT),
+        )  # fmt: skip
+        address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
+        return f"http://{address}:{gw.METRICS_PORT}/metrics"
+
     def add_backend(self, alias: str = "vllm-0") -> Backend:
         container = f"{self.name}-backend-{secrets.token_hex(3)}"
         docker(
@@ -195,10 +210,15 @@ class Gateway:
         return backend
 
     def down(self) -> None:
-        names = [f"{self.name}-gateway", f"{self.name}-files", *(backend.container for backend in self.backends)]
+        names = [
+            f"{self.name}-gateway",
+            f"{self.name}-files",
+            f"{self.name}-metrics",
+            *(backend.container for backend in self.backends),
+        ]
         subprocess.run(["docker", "rm", "-f", "-v", *names], capture_output=True, check=False)
         subprocess.run(["docker", "network", "rm", f"{self.name}-net"], capture_output=True, check=False)
-        volumes = [f"{self.name}-conf", f"{self.name}-state"]
+        volumes = [f"{self.name}-conf", f"{self.name}-state", f"{self.name}-lines"]
         subprocess.run(["docker", "volume", "rm", *volumes], capture_output=True, check=False)
 
     def logs(self) -> str:

@@ -11,10 +11,10 @@ import pytest
 
 from tests.integration.conftest import Stack
 from tests.integration.documents import indexed
-from tests.integration.pulumi_project import docker, started_at
+from tests.integration.pulumi_project import docker, replica, started_at
 
 pytestmark = pytest.mark.integration
-ISOLATED = ("vllm-0", "app")
+ISOLATED = ("vllm", "app")
 
 
 def containers(stack: Stack) -> list[str]:
@@ -77,7 +77,7 @@ def test_every_check_passed_and_the_isolation_level_is_told(stack: Stack) -> Non
 
 @pytest.mark.parametrize("role", ISOLATED)
 def test_inside_the_isolated_containers_there_is_no_way_out(stack: Stack, role: str) -> None:
-    name = f"{stack.project.prefix}-{role}"
+    name = replica(stack.project.prefix) if role == "vllm" else f"{stack.project.prefix}-{role}"
     routes = docker("exec", name, "cat", "/proc/net/route").splitlines()[1:]
     assert [route.split()[1] for route in routes if route.split()[1] == "00000000"] == []
     networks = json.loads(docker("inspect", "--format", "{{json .NetworkSettings.Networks}}", name))
@@ -92,7 +92,7 @@ def test_the_gateway_alone_publishes_ports_on_loopback_alone(stack: Stack) -> No
 
 
 def test_no_key_shows_in_inspect_processes_logs_or_state(stack: Stack) -> None:
-    gateway, vllm = f"{stack.project.prefix}-gateway", f"{stack.project.prefix}-vllm-0"
+    gateway, vllm = f"{stack.project.prefix}-gateway", replica(stack.project.prefix)
     client_key = stack.project.outputs()["api_key"]
     vllm_key = json.loads(docker("exec", vllm, "cat", "/run/pageindex-stack/vllm.yaml"))["api-key"]
     assert client_key != vllm_key
@@ -109,7 +109,7 @@ def test_no_key_shows_in_inspect_processes_logs_or_state(stack: Stack) -> None:
 
 def test_containers_are_hardened_on_the_real_host_too(stack: Stack) -> None:
     running = [name for name in containers(stack) if not name.endswith("-files")]
-    assert len(running) == 4
+    assert len(running) == 5
     for name in running:
         details = json.loads(docker("inspect", name))[0]
         assert details["HostConfig"]["ReadonlyRootfs"], name

@@ -221,3 +221,12 @@ def test_a_bad_stack_file_stops_the_program_with_its_key_and_a_mending_line(
         program_of(config, "s", deploy)
     assert f"pageindex-stack:{key}" in str(refused.value)
     assert "mend: " in str(refused.value)
+
+
+def test_no_file_that_is_uploaded_is_empty(made: Made) -> None:
+    """The provider refuses such a one, and only at `up`."""
+    for (kind, name), request in made.items():
+        if kind == "docker:index/container:Container":
+            for upload in plain(request).get("uploads", []):
+                content = upload["content"]
+                assert (content["value"] if is_secret(content) else content), f"{name}: {upload['file']}"
