@@ -23,7 +23,6 @@ from quickstart.paths import REPOSITORY
 from quickstart.pulumi import outputs
 
 STACK, PREFIX = "dev", "pageindex-dev"
-VLLM = f"{PREFIX}-vllm-0"
 PAGE = REPOSITORY / "docs" / "bench-dev.md"
 NO_OP_ROUNDS = 3
 START_ROUNDS = 2
@@ -91,12 +90,20 @@ def resources() -> dict[str, Any]:
     return {resource["urn"].rsplit("::", 1)[1]: resource for resource in exported["deployment"]["resources"]}
 
 
+def replica() -> str:
+    """Name of the container that serves; another one after each replacement."""
+    labels = (f"stack={PREFIX}", "component=vllm", "replica=0")
+    filters = [part for label in labels for part in ("--filter", f"label=pageindex-stack.{label}")]
+    return command("docker", "ps", *filters, "--format", "{{.Names}}").strip()
+
+
 def start_by_hand() -> float:
     """Stop the replica and run a copy of it; seconds from `docker run` until its first token."""
-    details = json.loads(command("docker", "inspect", VLLM))[0]
+    vllm = replica()
+    details = json.loads(command("docker", "inspect", vllm))[0]
     config, host = details["Config"], details["HostConfig"]
     copy = [
-        "docker", "run", "--detach", "--name", f"{VLLM}-by-hand", "--network", f"{PREFIX}-internal",
+        "docker", "run", "--detach", "--name", f"{vllm}-by-hand", "--network", f"{PREFIX}-internal",
         "--user", config["User"], "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true",
         "--shm-size", str(host["ShmSize"]), "--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]),
     ]  # fmt: skip
@@ -105,26 +112,27 @@ def start_by_hand() -> float:
         copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']},readonly"]
     copy += [part for target, options in host["Tmpfs"].items() for part in ("--tmpfs", f"{target}:{options}")]
     copy += [part for variable in config["Env"] for part in ("--env", variable)]
-    command("docker", "stop", VLLM)
+    command("docker", "stop", vllm)
     try:
         started = time.monotonic()
         command(*copy, config["Image"], *config["Cmd"])
-        probe = ["docker", "exec", f"{VLLM}-by-hand", "sh", "/run/pageindex-stack/probe.sh"]
+        probe = ["docker", "exec", f"{vllm}-by-hand", "sh", "/run/pageindex-stack/probe.sh"]
         deadline = time.monotonic() + 600
         while subprocess.run(probe, env=environment(), capture_output=True, check=False).returncode != 0:
             if time.monotonic() > deadline:
-                raise StepFailed("the copy of vLLM made by hand did not become ready", f"docker logs {VLLM}-by-hand")
+                raise StepFailed("the copy of vLLM made by hand did not become ready", f"docker logs {vllm}-by-hand")
             time.sleep(0.2)
         return time.monotonic() - started
     finally:
-        subprocess.run(["docker", "rm", "-f", f"{VLLM}-by-hand"], env=environment(), capture_output=True, check=False)
+        subprocess.run(["docker", "rm", "-f", f"{vllm}-by-hand"], env=environment(), capture_output=True, check=False)
 
 
 def gateway_latency() -> list[tuple[str, str, str]]:
     """Requests to vLLM and through the gateway, alternating, from a container beside them."""
-    vllm_key = json.loads(command("docker", "exec", VLLM, "cat", "/run/pageindex-stack/vllm.yaml"))["api-key"]
+    vllm = replica()
+    vllm_key = json.loads(command("docker", "exec", vllm, "cat", "/run/pageindex-stack/vllm.yaml"))["api-key"]
     facts = {
-        "direct": "vllm-0:8000",
+        "direct": f"{vllm}:8000",
         "gateway": f"{PREFIX}-gateway:8080",
         "vllm_key": vllm_key,
         "client_key": outputs(STACK)["api_key"],

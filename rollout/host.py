@@ -64,11 +64,8 @@ class DockerReplicas:
 
     def all(self) -> list[Replica]:
         marks = {"pageindex-stack.stack": self._facts.prefix, "pageindex-stack.component": "vllm"}
-        return [
-            _as_replica(details)
-            for details in self._host.labelled(marks)
-            if "pageindex-stack.replica" in details["Config"]["Labels"]
-        ]
+        found = ((details, _slot(details)) for details in self._host.labelled(marks))
+        return [_as_replica(details, slot) for details, slot in found if slot is not None]
 
     def start(self, replica: Replica) -> None:
         self._host.set_restart(replica.name, self._facts.restart)
@@ -146,11 +143,19 @@ class DockerReplicas:
         time.sleep(seconds)
 
 
-def _as_replica(details: Mapping[str, Any]) -> Replica:
+def _slot(details: Mapping[str, Any]) -> int | None:
+    """Which replica a container is. Before there were rollouts it was known by its name alone; a carrier is none."""
+    if number := details["Config"]["Labels"].get("pageindex-stack.replica"):
+        return int(number)
+    named = re.search(r"-vllm-(\d+)$", details["Name"])
+    return int(named[1]) if named else None
+
+
+def _as_replica(details: Mapping[str, Any], slot: int) -> Replica:
     marks, state = details["Config"]["Labels"], details["State"]
     return Replica(
         name=details["Name"].removeprefix("/"),
-        slot=int(marks["pageindex-stack.replica"]),
+        slot=slot,
         model=json.loads(marks["pageindex-stack.model"])[0],
         status=state["Status"],
         restarts=details["RestartCount"],

@@ -1,0 +1,36 @@
+"""How replicas are replaced when nobody says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from planning.hardware import card_of
+from planning.rollouts import Mode, has_room_for_two, rollout_mode
+from planning.settings import GpuSettings
+from planning.vllm_settings import VllmSettings
+
+CARD = card_of(GpuSettings(name="NVIDIA GeForce RTX 5090"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode"),
+    [
+        ({"replicas": 2}, "rolling"),
+        ({"gpu_memory_utilization": 0.4}, "blue-green"),
+        ({"gpu_memory_utilization": 0.9}, "recreate"),
+        ({"device": "cpu"}, "recreate"),
+        ({"device": "cpu", "replicas": 2}, "rolling"),
+        ({"replicas": 2, "rollout": "recreate"}, "recreate"),
+    ],
+)
+def test_auto_takes_the_way_that_costs_users_least(settings: dict[str, Any], mode: Mode) -> None:
+    vllm = VllmSettings.model_validate(settings)
+    assert rollout_mode(vllm, CARD if vllm.device == "cuda" else None) == mode
+
+
+def test_what_others_use_on_a_card_is_no_room() -> None:
+    vllm = VllmSettings(gpu_memory_utilization=0.45)
+    assert has_room_for_two(vllm, CARD)
+    assert not has_room_for_two(vllm, card_of(GpuSettings(name="NVIDIA GeForce RTX 5090", reserved_gib=4)))
