@@ -5,14 +5,14 @@ import logging
 import re
 import tempfile
 import threading
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pageindex.local_store import DocStore
 
 from . import citations
-from .answering import Answer, Event, Source, Stage, Turn
+from .answering import Answer, Event, Source, Stage, Token, Turn
 from .errors import AppError, model_unavailable
 from .follow_up import last_turns
 from .logs import request_id
@@ -25,10 +25,14 @@ log = logging.getLogger(__name__)
 # The agent marks its sources as PageIndex's prompt asks: <cite doc="report.pdf" page="4"/>, after the claim.
 _CITE = re.compile(r"<cite\s[^<>]*?doc=([\"'])(?P<doc>.*?)\1[^<>]*?page=([\"'])(?P<page>\d+)[^<>]*?>(?:[^<>]*</cite>)?")
 _TURNS_MOST = 12
+NO_SUPPORT = "No page of the documents bears this answer out."
 
 
 class Agent:
-    """Answers through ``PageIndexClient.chat``; its citations are checked like any others."""
+    """Answers through ``PageIndexClient.chat``; its citations are checked like any others.
+
+    Its tools only read, and PageIndex holds them to the documents that are asked, whatever a document says.
+    """
 
     def __init__(self, settings: Settings, pageindex_dir: Path) -> None:
         self._settings = settings
@@ -39,11 +43,28 @@ class Agent:
         self, question: str, sources: Sequence[Source], history: Sequence[Turn] = ()
     ) -> AsyncGenerator[Event, None]:
         yield Stage("choosing_sections", {"documents": len(sources)})
+        reply, shown, answering = "", _WithoutTags(), False
         async with self._slots:
-            reply = await _in_thread(self._chat, _messages(question, history), sources)
+            run = _Run(lambda stopped: self._chat(_messages(question, history), sources, stopped))
+            try:
+                async for event in run.events():
+                    if event["type"] == "tool_call":
+                        reply, shown, answering = "", _WithoutTags(), False
+                        yield Stage(*_stage_of(event))
+                    elif event["type"] == "answer":
+                        if not answering:
+                            answering = True
+                            yield Stage("answering")
+                        reply += event["delta"]
+                        if text := shown.add(event["delta"]):
+                            yield Token(text)
+            finally:
+                run.stop()
         yield _answer(reply, question, [source.index for source in sources])
 
-    def _chat(self, messages: list[dict[str, str]], sources: Sequence[Source]) -> str:
+    def _chat(
+        self, messages: list[dict[str, str]], sources: Sequence[Source], stopped: threading.Event
+    ) -> Iterator[dict[str, Any]]:
         """Blocking; PageIndex runs an event loop of its own."""
         go_offline()
         from pageindex import PageIndexAPIError, PageIndexLocalClient
@@ -65,15 +86,74 @@ class Agent:
                 },
             )
             try:
-                return client.chat(
+                stream = client.chat(
                     messages,
                     doc_id=ids,
+                    stream=True,
                     citations=True,
                     max_turns=_TURNS_MOST,
                     extra_headers={"X-Request-Id": request_id.get()},
                 )
+                try:
+                    for event in stream.events:
+                        if stopped.is_set():
+                            return
+                        yield event
+                finally:
+                    stream.close()
             except PageIndexAPIError as error:
-                raise _explain(error) from error
+                if "finish_reason" not in str(error):  # an answer at its longest is still an answer
+                    raise _explain(error) from error
+
+
+class _Run:
+    """A blocking iterator in a thread of its own: it takes minutes and must not use up those that uploads need."""
+
+    def __init__(self, work: Callable[[threading.Event], Iterator[dict[str, Any]]]) -> None:
+        self._work = work
+        self._stopped = threading.Event()
+        self._loop = asyncio.get_running_loop()
+        self._queue: asyncio.Queue[dict[str, Any] | Exception | None] = asyncio.Queue()
+        self._request_id = request_id.get()
+        threading.Thread(target=self._run, daemon=True, name="agent").start()
+
+    def _run(self) -> None:
+        request_id.set(self._request_id)
+        try:
+            for event in self._work(self._stopped):
+                self._put(event)
+        except Exception as raised:
+            self._put(raised)
+        self._put(None)
+
+    def _put(self, item: dict[str, Any] | Exception | None) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+
+    async def events(self) -> AsyncGenerator[dict[str, Any], None]:
+        while (item := await self._queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    def stop(self) -> None:
+        """The run ends with its next event, and the request to the model with it."""
+        self._stopped.set()
+
+
+class _WithoutTags:
+    """The tokens without <cite …/> tags, which may come in several pieces."""
+
+    def __init__(self) -> None:
+        self._held = ""
+
+    def add(self, piece: str) -> str:
+        text = _CITE.sub("", self._held + piece)
+        cut = text.rfind("<")
+        tail = text[cut:] if cut >= 0 else ""
+        holds = bool(tail) and ">" not in tail and ("<cite ".startswith(tail) or tail.startswith("<cite "))
+        self._held = tail if holds else ""
+        return text[:cut] if holds else text
 
 
 def _messages(question: str, history: Sequence[Turn]) -> list[dict[str, str]]:
@@ -81,27 +161,12 @@ def _messages(question: str, history: Sequence[Turn]) -> list[dict[str, str]]:
     return [*turns, {"role": "user", "content": question}]
 
 
-async def _in_thread(function: Any, *arguments: Any) -> Any:
-    """`asyncio.to_thread` for calls that take minutes: they must not use up the threads that uploads need."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if not future.done():
-            future.set_exception(error) if error else future.set_result(result)
-
-    identity = request_id.get()
-
-    def work() -> None:
-        request_id.set(identity)
-        try:
-            outcome, error = function(*arguments), None
-        except Exception as raised:
-            outcome, error = None, raised
-        loop.call_soon_threadsafe(settle, outcome, error)
-
-    threading.Thread(target=work, daemon=True, name="agent").start()
-    return await future
+def _stage_of(event: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    arguments = event["arguments"] if isinstance(event["arguments"], dict) else {}
+    if event["name"] == "get_page_content":
+        detail = {key: arguments[key] for key in ("doc_name", "pages") if isinstance(arguments.get(key), str)}
+        return "reading_pages", detail
+    return "choosing_sections", {"tool": event["name"]}
 
 
 def _store_for_now(index: DocumentIndex, storage: Path) -> str:
@@ -120,10 +185,10 @@ def _store_for_now(index: DocumentIndex, storage: Path) -> str:
 
 
 def _answer(reply: str, question: str, documents: Sequence[DocumentIndex]) -> Answer:
-    """Turn the agent's tags into citations; a page that does not bear its claim out is not cited."""
+    """Turn the agent's tags into citations; a page that does not bear its claim out is not cited but counted."""
     named = {document.name: document for document in documents}
     cited: list[citations.Citation] = []
-    start = 0
+    start = dropped = 0
     for tag in _CITE.finditer(reply):
         claim = _CITE.sub("", reply[start : tag.start()]).strip() or _CITE.sub("", reply).strip()
         if reply[tag.end() :].lstrip()[:5] != "<cite":  # several tags in a row share a claim
@@ -131,14 +196,25 @@ def _answer(reply: str, question: str, documents: Sequence[DocumentIndex]) -> An
         document = named.get(tag["doc"]) or (documents[0] if len(documents) == 1 else None)
         page = int(tag["page"])
         if document is None or not document.page_text(page):
+            dropped += 1
             continue
         here: list[tuple[DocumentIndex, Passage]] = [(document, p) for p in document.passages if p.page == page]
         bearing = citations.Evidence(question, citations.candidates(here), documents).bearing(claim)
-        for citation in citations.cite(bearing[:1]):
+        held = citations.cite(bearing[:1])
+        dropped += not held.citations
+        for citation in held.citations:
             if all((citation.document_id, citation.pages) != (c.document_id, c.pages) for c in cited):
                 cited.append(citation)
     text = re.sub(r"\s+([.,;:!?])", r"\1", _CITE.sub("", reply)).strip()
-    return Answer(answer=text, support="supported" if cited else "none", citations=cited, mode="agent")
+    if not cited:
+        text = f"{text}\n\n{NO_SUPPORT}".strip()
+    return Answer(
+        answer=text,
+        support="supported" if cited else "none",
+        citations=cited,
+        mode="agent",
+        dropped_citations=dropped,
+    )
 
 
 def _explain(error: Exception) -> AppError:

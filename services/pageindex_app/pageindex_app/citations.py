@@ -106,13 +106,25 @@ def _around(sentence: Sentence) -> set[str]:
     return set(text.terms(f"{sentence.passage.heading or ''} {sentence.text}"))
 
 
-def cite(sentences: Sequence[Sentence]) -> list[Citation]:
-    """One citation a page, best first; a quote that does not stand on its page is dropped."""
+@dataclass(frozen=True)
+class Held:
+    """What stood the check, and how many did not."""
+
+    citations: list[Citation]
+    dropped: int
+
+
+def cite(sentences: Sequence[Sentence]) -> Held:
+    """One citation a page, best first; a quote that does not stand on its page is dropped and counted."""
     out: dict[tuple[str, int], Citation] = {}
+    dropped = 0
     for sentence in sentences:
         document, page = sentence.document, sentence.passage.page
         quote = _shortened(sentence.text)
-        if (document.document_id, page) in out or not text.occurs(quote, document.page_text(page)):
+        if (document.document_id, page) in out:
+            continue
+        if not text.occurs(quote, document.page_text(page)):
+            dropped += 1
             continue
         out[document.document_id, page] = Citation(
             document_id=document.document_id,
@@ -123,7 +135,7 @@ def cite(sentences: Sequence[Sentence]) -> list[Citation]:
         )
         if len(out) == CITATIONS_MOST:
             break
-    return list(out.values())
+    return Held(list(out.values()), dropped)
 
 
 def _shortened(quote: str) -> str:

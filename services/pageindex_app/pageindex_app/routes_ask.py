@@ -12,6 +12,7 @@ from . import sse
 from .answering import Answer, Event, Stage, Token, final
 from .dependencies import Client, Parts
 from .errors import AppError, unforeseen
+from .leaving import unless_left
 from .services import Services
 
 log = logging.getLogger(__name__)
@@ -40,16 +41,16 @@ async def ask(parts: Parts, client: Client, body: AskRequest, request: Request) 
     events = conversed(parts, client, body)
     if "text/event-stream" in request.headers.get("accept", ""):
         return sse.response(lines(events))
-    return await final(events)
+    return await unless_left(request, final(events))
 
 
 @router.post("/api/process")
-async def process(parts: Parts, body: ProcessRequest) -> Answer:
+async def process(parts: Parts, body: ProcessRequest, request: Request) -> Answer:
     """Answer from a text that comes with the question, or from one stored document."""
     if len(body.document.encode()) > parts.settings.max_upload_bytes:
         raise AppError(413, "too_large", f"The text is larger than {parts.settings.max_upload_mib} MiB.")
     started = time.monotonic()
-    answer = await parts.questions.process(body.document, body.query)
+    answer = await unless_left(request, parts.questions.process(body.document, body.query))
     log_answer(answer, started)
     return answer
 

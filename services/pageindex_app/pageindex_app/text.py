@@ -1,6 +1,7 @@
 """Words, sentences and quotes: everything here is about finding text again where it stands."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import snowballstemmer  # type: ignore[import-untyped]
 _WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+\d*", re.UNICODE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]?\s+(?=[\"'(\[]?[A-Z0-9ÄÖÜÉ])")
 _ABBREVIATION = re.compile(r"(?:^|\s)(?:[A-Za-z]\.(?:[A-Za-z]\.)*|(?:No|Dr|Mr|Mrs|Ms|St|vs|cf|approx|Fig|Art)\.)$")
+_ONE_KIND = str.maketrans({"‐": "-", "‑": "-", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"'})
+_CUT_WORD = re.compile(r"\u00ad\s*|(?<=[^\W\d_])-\s+(?=[^\W\d_])")  # a soft hyphen may also stand within a line
 _STEMMER = snowballstemmer.stemmer("english")
 _THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
 _STEMS: dict[str, str] = {}
@@ -40,13 +43,21 @@ def terms(text: str) -> list[str]:
 
 
 def squeeze(text: str) -> str:
-    """White space as single blanks: the form in which quotes are compared."""
+    """White space as single blanks."""
     return " ".join(text.split())
 
 
+def comparable(text: str) -> str:
+    """The form in which quotes are compared: one kind of blank, quotation mark and dash, words cut at
+    the end of a line made whole again, ligatures taken apart."""
+    text = unicodedata.normalize("NFKC", text).translate(_ONE_KIND)
+    return squeeze(_CUT_WORD.sub("", text))
+
+
 def occurs(quote: str, page_text: str) -> bool:
-    """Whether the quoted words stand on the page, line breaks aside."""
-    return bool(quote.strip()) and squeeze(quote) in squeeze(page_text)
+    """Whether the quoted words stand on the page, however its lines are broken."""
+    wanted = comparable(quote)
+    return bool(wanted) and wanted in comparable(page_text)
 
 
 def sentences(text: str) -> Iterator[str]:

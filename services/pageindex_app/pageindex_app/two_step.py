@@ -57,12 +57,22 @@ class TwoStep:
             bearing_second = evidence.bearing(reading.reply)
             if not bearing or evidence.convincing(reading.reply, bearing_second):
                 reply, bearing = reading.reply, bearing_second
-        if cited := citations.cite(bearing[:1]):
-            yield Answer(answer=reply, support="supported", citations=cited, mode="two-step")
-        elif cited := citations.cite([match] if match else []):
-            yield Answer(answer=cited[0].quote, support="quoted", citations=cited, mode="two-step")
+        held = citations.cite(bearing[:1])
+        if held.citations:
+            yield Answer(answer=reply, support="supported", citations=held.citations, mode="two-step")
+            return
+        quoted = citations.cite([match] if match else [])
+        dropped = held.dropped + quoted.dropped
+        if quoted.citations:
+            yield Answer(
+                answer=quoted.citations[0].quote,
+                support="quoted",
+                citations=quoted.citations,
+                mode="two-step",
+                dropped_citations=dropped,
+            )
         else:
-            yield _nothing()
+            yield _nothing().model_copy(update={"dropped_citations": dropped})
 
 
 class _Reading:

@@ -1,0 +1,170 @@
+"""Answers as they are made, conversations, and what happens when somebody leaves."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from conftest import settings_for
+from fake_model import FakeModel, fake_model
+from fastapi.testclient import TestClient
+from pageindex_app.answering import Turn
+from pageindex_app.factory import create_app
+from pageindex_app.follow_up import in_context, last_turns
+from serving import served
+from waiting import until
+
+QUESTION = "How deep is the approach channel at lowest tide?"
+STREAM = {"Accept": "text/event-stream"}
+
+
+def events(text: str) -> list[tuple[str, Any]]:
+    found = []
+    for block in text.split("\n\n"):
+        lines = dict(line.split(": ", 1) for line in block.splitlines() if not line.startswith(":"))
+        if lines:
+            found.append((lines["event"], json.loads(lines["data"])))
+    return found
+
+
+def test_an_answer_comes_as_stages_tokens_and_the_answer_at_the_end(client: TestClient) -> None:
+    reply = client.post("/api/ask", json={"question": QUESTION}, headers=STREAM)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert reply.headers["x-accel-buffering"] == "no"
+    found = events(reply.text)
+    stages = [data["stage"] for event, data in found if event == "stage"]
+    assert stages == ["choosing_sections", "reading_pages", "answering"]
+    tokens = [data["text"] for event, data in found if event == "token"]
+    assert len(tokens) > 3
+    event, answer = found[-1]
+    assert event == "answer"
+    assert "".join(tokens).strip() == answer["answer"]
+    assert answer["citations"][0]["pages"] == [4]
+    assert answer == client.post("/api/ask", json={"question": QUESTION}).json()
+
+
+def test_a_second_reading_begins_with_answering_again(client: TestClient, shared_model: FakeModel) -> None:
+    shared_model.answer = lambda _: "The channel is 99.5 fathoms deep."
+    found = events(client.post("/api/ask", json={"question": QUESTION}, headers=STREAM).text)
+    assert [data["stage"] for event, data in found if event == "stage"].count("answering") == 2
+    assert found[-1][1]["support"] == "quoted"
+
+
+def test_an_error_in_the_middle_of_a_stream_is_an_event(client: TestClient, shared_model: FakeModel) -> None:
+    shared_model.failing = 401
+    found = events(client.post("/api/ask", json={"question": QUESTION}, headers=STREAM).text)
+    assert found[-1][0] == "error"
+    assert found[-1][1]["error"]["code"] == "model_unavailable"
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory, samples: Path) -> Iterator[tuple[httpx.Client, FakeModel]]:
+    """Behind a real port, where a client can leave."""
+    with fake_model() as model:
+        app = create_app(settings_for(model, tmp_path_factory.mktemp("live"), model_concurrency=1))
+        with served(app) as url, httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
+            content = (samples / "harbour-report-2025.pdf").read_bytes()
+            made = client.post("/api/documents", files={"file": ("harbour-report-2025.pdf", content)}).json()
+            until("ready", lambda: client.get(f"/api/documents/{made['id']}").json()["status"] == "ready")
+            yield client, model
+
+
+def long_answer(_: dict[str, Any]) -> str:
+    return "deep " * 400
+
+
+@pytest.mark.parametrize("headers", [STREAM, {}], ids=["streaming", "waiting for the whole answer"])
+def test_a_client_that_leaves_ends_the_models_work(
+    live: tuple[httpx.Client, FakeModel], headers: dict[str, str]
+) -> None:
+    client, model = live
+    model.answer, model.delay_per_token_s, before = long_answer, 0.05, model.hung_up
+    asked = len(model.requests)
+    try:
+        if headers:
+            with client.stream("POST", "/api/ask", json={"question": QUESTION}, headers=headers) as reply:
+                assert any("event: token" in line for line in reply.iter_lines())
+        else:
+            with pytest.raises(httpx.ReadTimeout):
+                client.post("/api/ask", json={"question": QUESTION}, timeout=2)
+            assert len(model.requests) > asked
+        until("ended upstream", lambda: model.hung_up > before, 20)
+    finally:
+        model.answer, model.delay_per_token_s = None, 0.0
+    # The only slot is free again.
+    assert client.post("/api/ask", json={"question": QUESTION}).status_code == 200
+
+
+def test_changes_of_documents_are_told_as_they_happen(live: tuple[httpx.Client, FakeModel]) -> None:
+    client, _ = live
+    with client.stream("GET", "/api/events") as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith(":")
+        made = client.post("/api/documents", files={"file": ("note.md", b"# Note\n\nA short one.")}).json()
+        seen: list[tuple[str, str]] = []
+        event = ""
+        for line in lines:
+            if line.startswith("event: "):
+                event = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                seen.append((event, data.get("status", "")))
+                if data.get("status") == "ready":
+                    client.delete(f"/api/documents/{made['id']}")
+                if event == "removed":
+                    break
+    assert data == {"id": made["id"]}
+    assert [step for step in seen if step[1] in ("queued", "indexing", "ready")]
+    assert seen[-2][1] == "ready"
+
+
+def test_a_conversation_keeps_what_was_said_and_belongs_to_one_client(client: TestClient) -> None:
+    alice, bob = {"X-Client": "alice"}, {"X-Client": "bob"}
+    made = client.post("/api/conversations", headers=alice)
+    assert made.status_code == 201
+    path = f"/api/conversations/{made.json()['id']}"
+    asked = {"question": QUESTION, "conversation_id": made.json()["id"]}
+    answer = client.post("/api/ask", json=asked, headers=alice).json()
+    assert answer["conversation_id"] == made.json()["id"]
+    kept = client.get(path, headers=alice).json()
+    assert kept["title"] == QUESTION
+    assert [message["role"] for message in kept["messages"]] == ["user", "assistant"]
+    assert kept["messages"][1]["answer"] == answer
+    (listed,) = client.get("/api/conversations", headers=alice).json()["conversations"]
+    assert (listed["id"], listed["title"], listed["messages"]) == (kept["id"], QUESTION, 2)
+    assert client.get("/api/conversations", headers=bob).json() == {"conversations": []}
+    assert client.get(path, headers=bob).status_code == 404
+    assert client.post("/api/ask", json=asked, headers=bob).status_code == 404
+    assert client.delete(path, headers=bob).status_code == 404
+    assert client.delete(path, headers=alice).status_code == 204
+    assert client.get(path, headers=alice).status_code == 404
+
+
+@pytest.mark.parametrize("identity", ["../../../etc/passwd", "..%2f..%2fx", "conv-" + "0" * 32, "conv-x"])
+def test_a_conversation_that_is_none_is_not_found(client: TestClient, identity: str) -> None:
+    assert client.get(f"/api/conversations/{identity}").status_code == 404
+
+
+def test_a_follow_up_is_read_with_the_question_before_it(client: TestClient) -> None:
+    conversation = client.post("/api/conversations").json()["id"]
+    client.post("/api/ask", json={"question": QUESTION, "conversation_id": conversation})
+    again = client.post("/api/ask", json={"question": "And who measured it?", "conversation_id": conversation}).json()
+    client.delete(f"/api/conversations/{conversation}")
+    assert [page for citation in again["citations"] for page in citation["pages"]] == [4]
+
+
+def test_only_questions_that_point_back_take_the_one_before_along() -> None:
+    said = [Turn("user", "How deep is the channel?"), Turn("assistant", "11.8 metres.")]
+    assert in_context("And how wide is it?", said) == "How deep is the channel? And how wide is it?"
+    assert in_context("Why?", said) == "How deep is the channel? Why?"
+    assert in_context("Who calibrates the tide buoy's sensor?", said) == "Who calibrates the tide buoy's sensor?"
+    assert in_context("And how wide is it?", []) == "And how wide is it?"
+
+
+def test_of_a_long_history_only_the_last_turns_are_shown() -> None:
+    turns = [Turn("user" if number % 2 == 0 else "assistant", "x" * 400) for number in range(20)]
+    kept = last_turns(turns)
+    assert kept == turns[-2:]
+    assert kept[0].role == "user"
