@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from planning.certificate import pinned
 from quickstart.console import Step, StepFailed, main_guard, step
 from quickstart.pulumi import outputs
 
@@ -27,6 +28,7 @@ def ask(stack: str, document: Path, question: str) -> dict[str, Any]:
         headers={"Authorization": f"Bearer {found['api_key']}"},
         timeout=TIMEOUT_S,
         trust_env=False,
+        verify=pinned(found["tls_certificate"]) if found.get("tls_certificate") else True,
     )
     with step(f"Index {document.name}") as current:
         with document.open("rb") as file:
