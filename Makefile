@@ -6,7 +6,7 @@ S ?= dev
 # Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
 export PULUMI_ERROR_OUTPUT_STRING := 1
 
-.PHONY: help up ask down clean lab lab-down plan eval venv check test bench-dev bench-app lock
+.PHONY: help up ask down clean lab lab-down plan models eval venv check test bench-dev bench-app lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ ask: ## ask the running stack: make ask DOC=samples/warehouse-lease.pdf Q="How m
 
 plan: ## what a stack needs on its cards, before anything runs: make plan S=rtx5090
 	@$(PYTHON) -m quickstart venv && $(VENV)/python -m planning $(S)
+
+models: ## weights that a stack's host keeps: make models S=dev; PRUNE=1 removes those that are not in use
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.models --stack $(S) $(if $(PRUNE),--prune)
 
 eval: ## how well the running stack answers: 72 questions to the samples, three ways: make eval [S=dev]
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.eval --stack $(S) $(if $(WRITE),--write)
