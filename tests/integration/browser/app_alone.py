@@ -62,12 +62,26 @@ class App:
                 time.sleep(0.2)  # between two looks
         raise AssertionError(f"not indexed: {documents}")
 
+    def scripted(self) -> None:
+        """The model does as it should, at once."""
+        self.model.answer = _as_it_should
+        self.model.failing, self.model.delay_s, self.model.delay_per_token_s = None, 0.0, 0.0
+
     def empty(self) -> None:
         with self.client() as client:
             for doc in client.get("/api/documents").json()["documents"]:
                 client.delete(f"/api/documents/{doc['id']}")
             for conversation in client.get("/api/conversations").json()["conversations"]:
                 client.delete(f"/api/conversations/{conversation['id']}")
+
+
+def _as_it_should(body: dict[str, Any]) -> str:
+    """A sentence for a document's description, which is shown; the unit tests' rules for everything else."""
+    prompt = str(body["messages"][-1].get("content") or "")
+    if "description" in prompt:
+        return "What this document is about, in one sentence of the model."
+    plain = sys.modules["fake_model"].FakeModel()
+    return str(plain.reply(body))
 
 
 @contextmanager

@@ -44,11 +44,10 @@ def app_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 @pytest.fixture
 def app(app_process: App) -> Iterator[App]:
     """The app, empty, with a model that does as it should."""
-    model = app_process.model
-    model.answer, model.failing, model.delay_s, model.delay_per_token_s = None, None, 0.0, 0.0
+    app_process.scripted()
     app_process.empty()
     yield app_process
-    model.answer, model.failing, model.delay_s, model.delay_per_token_s = None, None, 0.0, 0.0
+    app_process.scripted()
 
 
 @pytest.fixture

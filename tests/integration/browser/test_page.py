@@ -142,7 +142,7 @@ def test_a_stopped_answer_stops_the_model_too(app: App, open_page: OpenPage, sam
             break
         page.wait_for_timeout(100)  # between two looks
     assert app.model.hung_up > hung_up, "the model went on"
-    app.model.answer, app.model.delay_per_token_s = None, 0.0
+    app.scripted()
     turn.get_by_role("button", name="Ask again").click()
     expect(page.locator(".turn .support.supported")).to_be_visible(timeout=30_000)
 

@@ -189,8 +189,9 @@ function drawSend() {
 
 function drawTitle() {
   const title = state.conversations.find(({ id }) => id === shown)?.title;
-  // One question is its conversation's title, and stands right below.
-  setText(parts.title, shown && parts.turns.children.length > 1 ? title : shown ? "" : "Ask");
+  setText(parts.title, (shown && title) || "Ask");
+  // One question is its conversation's title, and stands right below: then the title is for screen readers only.
+  parts.title.classList.toggle("unseen", Boolean(shown) && parts.turns.children.length < 2);
   parts.fresh.hidden = !shown;
 }
 
