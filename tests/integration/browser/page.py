@@ -15,7 +15,7 @@ from tests.integration.pulumi_project import REPOSITORY
 SCREENSHOTS = REPOSITORY / "docs" / "screenshots"
 # A machine whose containers come and go changes its networks, and Chromium then drops what is under way.
 LOADS_MOST, LOAD_MS = 5, 15_000
-NETWORK_CHANGED = "ERR_NETWORK_CHANGED"
+LOST = re.compile(r"ERR_(NETWORK_CHANGED|INTERNET_DISCONNECTED)")
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Watched:
         self.page.on("request", self._asked)
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type not in ("error", "warning") or NETWORK_CHANGED in message.text:
+        if message.type not in ("error", "warning") or LOST.search(message.text):
             return
         status = re.search(r"Failed to load resource: the server responded with a status of (\d+)", message.text)
         if status and int(status[1]) in self.expected:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.integration.browser.app_alone import App
 from tests.integration.browser.conftest import OpenPage
@@ -36,6 +36,37 @@ def test_a_model_that_is_away_is_said_and_its_return_is_noticed(app: App, open_p
     expect(page.get_by_text("Everything is back")).to_be_visible()
     turn.get_by_role("button", name="Ask again").click()
     expect(page.locator(".turn .support.supported")).to_be_visible(timeout=60_000)
+
+
+def test_a_lost_connection_is_said_and_what_changed_meanwhile_is_shown(
+    app: App, open_page: OpenPage, samples: Path
+) -> None:
+    page = open_page(app.url).open()
+    page.context.set_offline(True)
+    expect(page.locator(".banner")).to_contain_text("cannot be reached", timeout=BACK_WITHIN_MS)
+    fill_library(app, samples, "tide-buoy-manual.md")
+    page.context.set_offline(False)
+    expect(page.locator(".banner")).to_be_hidden(timeout=BACK_WITHIN_MS)
+    indexed(page, 1)
+
+
+def test_a_file_that_came_while_the_service_was_busy_is_sent_again(
+    app: App, open_page: OpenPage, samples: Path
+) -> None:
+    page = open_page(app.url, expected=(429,)).open()
+    refusals = iter([429])
+
+    def busy(route: Route) -> None:
+        status = next(refusals, None) if route.request.method == "POST" else None
+        if status:
+            route.fulfill(status=status, json={"error": {"message": "Too many requests."}})
+        else:
+            route.continue_()
+
+    page.route("**/api/documents", busy)
+    add(page, samples / "tide-buoy-manual.md")
+    indexed(page, 1)
+    assert next(refusals, None) is None, "the page was refused once"
 
 
 def test_forty_documents_stay_easy_to_use(app: App, open_page: OpenPage) -> None:

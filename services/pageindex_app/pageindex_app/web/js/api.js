@@ -29,15 +29,27 @@ function headers(more = {}) {
 export async function request(method, path, { json, accept, signal, keepalive } = {}) {
   const sent = headers(json === undefined ? {} : { "Content-Type": "application/json" });
   if (accept) sent.Accept = accept;
-  let response;
-  try {
-    response = await fetch(path, { method, headers: sent, signal, keepalive, cache: "no-cache", body: json === undefined ? undefined : JSON.stringify(json) });
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "unreachable", "The service cannot be reached.", "Look whether this machine is connected, and whether the stack is up.");
-  }
+  const body = json === undefined ? undefined : JSON.stringify(json);
+  const response = await fetched(path, { method, headers: sent, signal, keepalive, cache: "no-cache", body });
   if (response.ok) return response;
   throw failed(response.status, await response.text().catch(() => ""));
+}
+
+const PAUSES_MS = [300, 1200];
+
+/** A network that changes drops what is under way; what only reads is asked for again. */
+async function fetched(path, options) {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await fetch(path, options);
+    } catch (error) {
+      if (error.name === "AbortError") throw error;
+      if (options.method !== "GET" || attempt >= PAUSES_MS.length) {
+        throw new ApiError(0, "unreachable", "The service cannot be reached.", "Look whether this machine is connected, and whether the stack is up.");
+      }
+      await new Promise((resolve) => { setTimeout(resolve, PAUSES_MS[attempt]); });
+    }
+  }
 }
 
 /** The service's own words where it has some; ours where a proxy answered in between. */

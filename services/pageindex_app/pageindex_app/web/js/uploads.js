@@ -6,6 +6,7 @@ import { toast } from "./toast.js";
 
 export const ACCEPTED = ".pdf,.md,.markdown,.txt";
 const AT_ONCE = 2;
+const TRIES_MOST = 6; // of a file that came while the service was busy
 const ENDINGS = ACCEPTED.split(",");
 export const uploads = []; // {name, share, error, stop, file}, oldest first
 let running = 0;
@@ -24,7 +25,7 @@ export function addFiles(files) {
 function next() {
   for (const entry of uploads) {
     if (running >= AT_ONCE) return; // the next that ends calls again
-    if (!entry.error && !entry.stop) start(entry);
+    if (!entry.error && !entry.stop && !entry.pausing) start(entry);
   }
 }
 
@@ -41,6 +42,7 @@ async function start(entry) {
   } catch (error) {
     entry.stop = null;
     if (error.name === "AbortError") forget(entry);
+    else if (BUSY.has(error.status) && (entry.tries = (entry.tries ?? 0) + 1) < TRIES_MOST) pause(entry);
     else entry.error = { message: error.message, hint: error.hint ?? "" };
   } finally {
     running -= 1;
@@ -48,6 +50,13 @@ async function start(entry) {
     next();
     if (!running) tellKnown();
   }
+}
+
+const BUSY = new Set([429, 502, 503]);
+function pause(entry) {
+  entry.pausing = true;
+  entry.share = 0;
+  setTimeout(() => { entry.pausing = false; next(); }, 1000 * 2 ** entry.tries);
 }
 
 const knownNames = []; // said once for all files of a drop
@@ -63,8 +72,7 @@ export function forget(entry) {
 }
 
 export function again(entry) {
-  entry.error = null;
-  entry.share = 0;
+  Object.assign(entry, { error: null, share: 0, tries: 0 });
   emit("uploads");
   next();
 }
