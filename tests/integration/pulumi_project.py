@@ -94,6 +94,14 @@ def docker(*arguments: str, ok: bool = True) -> str:
     return done.stdout.strip()
 
 
+def replica(prefix: str, slot: int = 0) -> str:
+    """Name of the container that runs in a replica's place: Pulumi makes a new one at each replacement."""
+    labels = (f"stack={prefix}", "component=vllm", f"replica={slot}")
+    filters = [part for label in labels for part in ("--filter", f"label=pageindex-stack.{label}")]
+    [name] = docker("ps", *filters, "--format", "{{.Names}}").split()
+    return name
+
+
 def started_at(container: str) -> str:
     """Changes when a container is replaced or restarted."""
     return docker("inspect", "--format", "{{.Id}} {{.State.StartedAt}}", container)

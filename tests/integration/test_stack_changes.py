@@ -12,7 +12,7 @@ import pytest
 
 from planning.images import resolve_image
 from tests.integration.conftest import Stack
-from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, started_at
+from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, replica, started_at
 
 pytestmark = pytest.mark.integration
 RECOVERY_S = 420.0  # vLLM starts in 30 s on idle cores, and in minutes on busy ones
@@ -42,22 +42,23 @@ def test_a_changed_flag_replaces_vllm_and_what_watches_it_and_nothing_else(stack
     prefix = stack.project.prefix
     untouched = [f"{prefix}-gateway", f"{prefix}-app"]
     before = {name: started_at(name) for name in untouched}
-    old = started_at(f"{prefix}-vllm-0")
+    old = replica(prefix)
     settings = with_max_num_seqs(stack, stack.settings["vllm"]["max_num_seqs"] + 1)
     stack.project.write_stack_file(settings)
     assert stack.project.replaced_by_preview() == {
-        "llm-0-container", "llm-0-ready",  # what was changed, and the gate that waits for it
+        f"{prefix}-vllm-0", "llm-0-ready",  # what was changed, and the rollout that brings it into use
         "models-fetch", "models-verified",  # weights are verified before anything loads them anew
         "checks-isolation", "checks-inference", "checks-documents",
     }  # fmt: skip
     stack.project.up()
     apply(stack, settings)
-    assert started_at(f"{prefix}-vllm-0") != old
+    assert replica(prefix) != old
+    assert docker("ps", "--all", "--quiet", "--filter", f"name={old}") == ""
     assert {name: started_at(name) for name in untouched} == before
 
 
 def test_a_vllm_whose_engine_dies_answers_503_with_retry_after_and_comes_back_by_itself(stack: Stack) -> None:
-    name = f"{stack.project.prefix}-vllm-0"
+    name = replica(stack.project.prefix)
     app, api = stack.client("app_url"), stack.client("api_url")
     body = {"model": "default", "prompt": "1, 2,", "max_tokens": 1}
     before = started_at(name)
@@ -102,7 +103,7 @@ def test_a_removed_container_comes_back_with_refresh_and_the_checks_meet_a_sampl
 
 
 def test_a_changed_byte_in_the_weights_is_refused_by_name_and_the_old_vllm_goes_on(stack: Stack) -> None:
-    vllm = f"{stack.project.prefix}-vllm-0"
+    vllm = replica(stack.project.prefix)
     before = started_at(vllm)
     flip_a_byte(stack.project)
     settings = with_max_num_seqs(stack, stack.settings["vllm"]["max_num_seqs"] + 1)
@@ -154,7 +155,7 @@ def test_a_taken_port_is_named_and_the_running_gateway_stays(stack: Stack) -> No
 
 
 def test_another_port_replaces_the_gateway_and_neither_vllm_nor_the_app(stack: Stack) -> None:
-    untouched = [f"{stack.project.prefix}-vllm-0", f"{stack.project.prefix}-app"]
+    untouched = [replica(stack.project.prefix), f"{stack.project.prefix}-app"]
     before = {name: started_at(name) for name in untouched}
     settings = {**stack.settings, "gateway": {**stack.settings["gateway"], "api_port": free_port()}}
     stack.project.write_stack_file(settings)
