@@ -232,6 +232,13 @@ def _explain(error: Exception) -> AppError:
         return AppError(
             504, "agent_gave_up", "The agent found no answer in the steps it is allowed.", "Ask a narrower question."
         )
+    if reason.startswith("the agent backend failed"):
+        return AppError(
+            502,
+            "agent_failed",
+            "The language model used its tools in a way that they do not allow.",
+            "Ask again, or use ANSWER_MODE=two-step.",
+        )
     if status is None or status in (401, 403, 404, 408, 429) or status >= 500:
         return model_unavailable(f"it answered {status}" if status else "it does not answer")
     return AppError(502, "model_refused", "The language model refused the request.", "See the log of its server.")

@@ -76,8 +76,8 @@ def _chunks(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def fake_model(port: int = 0) -> Iterator[FakeModel]:
-    """Serve on loopback until the block ends."""
+def fake_model(port: int = 0, host: str = "127.0.0.1") -> Iterator[FakeModel]:
+    """Serve until the block ends."""
     model = FakeModel()
 
     class Handler(BaseHTTPRequestHandler):
@@ -143,7 +143,7 @@ def fake_model(port: int = 0) -> Iterator[FakeModel]:
                 model.hung_up += 1
             self.close_connection = True
 
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     model.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
@@ -153,3 +153,9 @@ def fake_model(port: int = 0) -> Iterator[FakeModel]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":  # in a container beside the app's
+    with fake_model(8000, "0.0.0.0") as served:
+        served.delay_s = 0.2
+        threading.Event().wait()
