@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -20,10 +21,10 @@ EXPIRES_SOON_DAYS = 14
 
 
 def _day(value: Any) -> Any:
-    """A date as text, or as YAML makes one of a date that isn't quoted."""
+    """A date as text, or as Pulumi or PyYAML reads one that isn't quoted."""
     if isinstance(value, date):
         return value.isoformat()[:10]
-    return value.removesuffix("T00:00:00Z") if isinstance(value, str) else value
+    return re.sub(r"(?:T00:00:00Z| 00:00:00 \+0000 UTC)$", "", value) if isinstance(value, str) else value
 
 
 def _is_a_day(value: str) -> str:

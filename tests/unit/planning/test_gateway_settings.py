@@ -47,7 +47,7 @@ def test_a_certificate_may_be_a_file_or_its_text_and_its_key_a_file_or_a_secret(
 
 
 def test_a_day_may_come_as_yaml_reads_it() -> None:
-    for day in ("2027-12-31", "2027-12-31T00:00:00Z", date(2027, 12, 31)):
+    for day in ("2027-12-31", "2027-12-31T00:00:00Z", "2027-12-31 00:00:00 +0000 UTC", date(2027, 12, 31)):
         assert gateway(key_expires={"alice": day}).key_expires == {"alice": "2027-12-31"}
 
 
