@@ -9,7 +9,7 @@
       if (ids.has(e.id)) say(e, 'two elements have this id');
       ids.set(e.id, e);
     }
-    const named = (e) => (e.getAttribute('aria-label') || e.textContent.trim() || e.title
+    const named = (e) => (e.getAttribute('aria-label') || e.innerText.trim() || e.title
       || (e.labels && [...e.labels].map((l) => l.textContent).join('').trim())
       || (e.getAttribute('aria-labelledby') || '').split(' ').map((i) => ids.get(i)?.textContent || '').join('').trim());
     const worthAName = 'button, a[href], input, textarea, section, [role=treeitem], [role=tab], [role=tabpanel]';

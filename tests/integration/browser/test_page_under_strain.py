@@ -117,12 +117,17 @@ def test_a_phone_shows_one_thing_at_a_time_and_nothing_wider_than_itself(
     turn.locator(".citation").first.tap()
     expect(page.locator(".page-frame[data-marked=true]")).to_be_visible(timeout=30_000)
     assert overflowing(page) == []
+    assert faults_of_access(page) == []
     shoot(page, "phone-citation")
     page.get_by_role("button", name="Sections").tap()
     page.get_by_role("treeitem", name="5. Finance").tap()
     expect(page.get_by_role("img", name="Page 6")).to_be_visible(timeout=30_000)
     page.get_by_role("button", name="Close the document").tap()
     expect(turn).to_be_visible()
+    turn.locator(".citation").first.tap()
+    page.get_by_role("button", name="Ask this").tap()
+    expect(page.locator(".scope")).to_contain_text(HARBOUR)
+    expect(page.get_by_role("textbox", name="Your question")).to_be_focused()
 
 
 def test_dark_is_dark_and_stays_so(app: App, open_page: OpenPage, samples: Path) -> None:

@@ -1,7 +1,7 @@
 // The documents: bring, find, choose what to ask, see how indexing goes.
 import { getJson } from "./api.js";
 import { fill, h, icon, setText } from "./dom.js";
-import { plural } from "./format.js";
+import { plural, unit } from "./format.js";
 import { documentRow, removeDocuments, uploadRow } from "./rows.js";
 import { chooseOnly, emit, on, openDocument, state, visibleDocuments } from "./store.js";
 import { ACCEPTED, addFiles, uploads } from "./uploads.js";
@@ -184,7 +184,7 @@ async function searchText(number) {
     h("h2", { class: "hits-title" }, hits.length ? "In the text" : "Not found in any text"),
     h("ul", { class: "rows", "aria-label": "Found in the text" }, hits.map((hit) => h("li", {},
       h("button", { type: "button", class: "hit", on: { click: () => openDocument(hit.document_id, hit.page, hit.snippet) } },
-        h("span", { class: "hit-place" }, `${hit.document}, page ${hit.page}`),
+        h("span", { class: "hit-place" }, `${hit.document}, ${unit(state.documents.get(hit.document_id)?.kind ?? "pdf")} ${hit.page}`),
         h("span", { class: "hit-words" }, snippet(hit.snippet)))))));
 }
 

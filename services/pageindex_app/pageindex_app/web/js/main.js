@@ -20,7 +20,7 @@ function drawBar() {
     themeButton(),
     key.get() && iconButton("leave", "Log out", () => lock(), { id: "leave" }));
   const views = { library: "Documents", talk: "Ask" };
-  fill(byId("views"), Object.entries(views).map(([view, name]) => h("button", { type: "button", "data-to": view, on: { click: () => { if (document.body.dataset.view === "reader") closeDocument(); show(view); } } }, name)));
+  fill(byId("views"), Object.entries(views).map(([view, name]) => h("button", { type: "button", "data-to": view, on: { click: () => { if (state.open) closeDocument(); show(view); } } }, name)));
   const mark = () => { for (const button of byId("views").children) button.setAttribute("aria-current", String(button.dataset.to === document.body.dataset.view)); };
   on("view", mark);
   mark();
@@ -95,6 +95,8 @@ function keys(event) {
 }
 
 async function start() {
+  // A file that misses its place must not replace the page, not even while the key is asked for.
+  for (const type of ["dragover", "drop"]) addEventListener(type, (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
   sessionStorage.removeItem("pageindex-loads"); // all scripts are here: see first.js
   fill(byId("bar-end"), themeButton());
   await enter();

@@ -35,7 +35,7 @@ export function readerPanel(root) {
     h("div", { class: "reader-head" },
       iconButton("clear", "Close the document", close, { id: "close-reader" }),
       h("div", { class: "reader-title" }, parts.name, parts.facts),
-      h("button", { type: "button", class: "button quiet", on: { click: askThis } }, icon("ask"), h("span", {}, "Ask this")),
+      h("button", { type: "button", class: "button quiet", "aria-label": "Ask this document", title: "Ask this document", on: { click: askThis } }, icon("ask"), h("span", {}, "Ask this")),
       iconButton("download", "Download the original", download)),
     h("div", { class: "reader-body" },
       h("div", { class: "reader-tree" }, parts.about, parts.note, tree.element),
@@ -48,7 +48,6 @@ export function readerPanel(root) {
 
 export function close() {
   closeDocument();
-  if (document.body.dataset.view === "reader") show("talk");
 }
 
 function toggleSections() {
@@ -57,18 +56,19 @@ function toggleSections() {
 }
 
 function draw() {
-  const open = state.open;
+  if (state.open && !state.documents.has(state.open.id)) state.open = null; // deleted by someone else
+  const { open } = state;
   const wasOpen = !parts.root.hidden;
   parts.root.hidden = !open;
   document.body.classList.toggle("reading", Boolean(open));
   if (!open) {
     showing = null;
     turn += 1;
+    if (wasOpen && document.body.dataset.view === "reader") show(parts.from ?? "talk");
     if (wasOpen && before?.isConnected) before.focus({ preventScroll: true });
     return;
   }
   const doc = state.documents.get(open.id);
-  if (!doc) return;
   if (!wasOpen) before = document.activeElement;
   if (document.body.dataset.view !== "reader") { parts.from = document.body.dataset.view; show("reader"); }
   if (showing !== open.id) {
@@ -182,7 +182,10 @@ function keys(event) {
 
 function askThis() {
   chooseOnly([state.open.id]);
-  if (!matchMedia("(min-width: 1000px)").matches) show("talk");
+  if (!matchMedia("(min-width: 1000px)").matches) { // there is room for one of both only
+    closeDocument();
+    show("talk");
+  }
   document.getElementById("question").focus();
 }
 
