@@ -3,7 +3,8 @@
     VLLM_BASE_URL=http://127.0.0.1:8000/v1 VLLM_API_KEY_FILE=key python evaluate.py [both words tree] [--every 4]
 
 Variants: both (as served), words (BM25 only), tree (the model's choice only). Everything else comes from the
-app's own environment variables; documents are indexed into a temporary folder. `make eval` runs it on a stack.
+app's own environment variables. Documents are indexed into a temporary folder, or into --data, whose indexes a later
+run uses again. `make eval` runs it on a stack.
 """
 
 import argparse
@@ -113,7 +114,10 @@ async def evaluate(services: Services, variant: str, asked: list[Question]) -> l
 
 
 async def index(services: Services, name: str) -> float:
-    """Seconds until a sample is indexed."""
+    """Seconds until a sample is indexed; 0 if it was already."""
+    known = services.library.named(name)
+    if known and known.status == "ready":
+        return 0.0
 
     async def chunks() -> AsyncIterator[bytes]:
         yield (SAMPLES / name).read_bytes()
@@ -145,10 +149,10 @@ def summary(results: list[Result]) -> dict[str, Any]:
     }
 
 
-async def main(variants: list[str], every: int) -> dict[str, Any]:
+async def main(variants: list[str], every: int, data: Path | None) -> dict[str, Any]:
     asked = questions(every)
     with tempfile.TemporaryDirectory() as scratch:
-        services = Services.build(Settings(data_dir=Path(scratch)))
+        services = Services.build(Settings(data_dir=data or Path(scratch)))
         services.library.open()
         services.indexer.start()
         try:
@@ -173,5 +177,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", default=["both"], choices=VARIANTS, metavar="both|words|tree")
     parser.add_argument("--every", type=int, default=1, help="ask every n-th question only")
+    parser.add_argument("--data", type=Path, help="keep the indexes in this folder")
     given = parser.parse_args()
-    print(json.dumps(asyncio.run(main(given.variants, given.every)), ensure_ascii=False))
+    print(json.dumps(asyncio.run(main(given.variants, given.every, given.data)), ensure_ascii=False))
