@@ -1,6 +1,8 @@
 """`python -m pageindex_app`: serve until told to stop."""
 
 import sys
+from collections.abc import Callable
+from types import FrameType
 
 import uvicorn
 from pydantic import ValidationError
@@ -8,6 +10,18 @@ from pydantic import ValidationError
 from .factory import create_app
 from .logs import configure_logging
 from .settings import Settings
+
+
+class Server(uvicorn.Server):
+    """Ends the streams of changes when it is told to stop: nobody would ever close them."""
+
+    def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._end_streams = end_streams
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._end_streams()
+        super().handle_exit(sig, frame)
 
 
 def main() -> None:
@@ -19,8 +33,9 @@ def main() -> None:
             name = str(fault["loc"][0]).upper()
             print(f"{name}: {fault['msg']} (it is {fault['input']!r})", file=sys.stderr)
         sys.exit(2)
-    uvicorn.run(
-        create_app(settings),
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -28,8 +43,8 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=20,
     )
+    Server(config, app.state.services.library.changes.end).run()
 
 
-# The index workers import this module again.
 if __name__ == "__main__":
     main()

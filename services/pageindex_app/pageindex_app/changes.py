@@ -15,17 +15,23 @@ class Watch:
     def __init__(self) -> None:
         self._pending: OrderedDict[str, Change] = OrderedDict()
         self._some = asyncio.Event()
+        self._ended = False
 
     def put(self, document_id: str, change: Change) -> None:
         self._pending[document_id] = change
         self._some.set()
 
+    def end(self) -> None:
+        self._ended = True
+        self._some.set()
+
     async def changes(self) -> AsyncIterator[Change]:
-        while True:
+        """As they happen, until the service stops."""
+        while not self._ended:
             await self._some.wait()
+            self._some.clear()
             while self._pending:
                 yield self._pending.popitem(last=False)[1]
-            self._some.clear()
 
 
 class Changes:
@@ -50,3 +56,8 @@ class Changes:
     def removed(self, document_id: str) -> None:
         for watch in self._watches:
             watch.put(document_id, ("removed", {"id": document_id}))
+
+    def end(self) -> None:
+        """The service stops: a stream that is open would make it wait for whoever listens."""
+        for watch in self._watches:
+            watch.end()

@@ -252,10 +252,18 @@ class Library:
         """The worker has stored the document: drop the job, and the index that the new one replaces."""
         self.refresh()
         self.drop_indexes(document_id, but=self._ready[document_id].pageindex_id)
+        self._rename_in_store(self._ready[document_id])
         self._forget_job(document_id)
         document = self.get(document_id)
         self.changes.document(document.public())
         return document
+
+    def _rename_in_store(self, document: Document) -> None:
+        """PageIndex calls a second index of a document "name_1"; its agent must know it by the name it has here."""
+        key = document.pageindex_id or ""
+        meta, pages = self._store.get_meta(key), self._store.get_pages(key)
+        if meta and pages is not None and meta["name"] != document.name:
+            self._store.save_document(key, {**meta, "name": document.name}, self.tree(document), pages)
 
     def drop_indexes(self, document_id: str, but: str | None = None) -> None:
         """Remove what PageIndex has stored of a document, also what an ended worker left."""

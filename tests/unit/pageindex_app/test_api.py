@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+from conftest import settings_for
 from fake_model import FakeModel
 from fastapi.testclient import TestClient
+from pageindex_app.factory import create_app
 from pageindex_app.text import occurs
 from pdfs import pdf, text_page
 from waiting import indexed
@@ -208,3 +210,20 @@ def test_unknown_paths_and_invalid_requests_have_the_same_shape_of_error(client:
         assert 400 <= reply.status_code < 500
         assert set(reply.json()["error"]) == {"code", "message", "hint"}
         assert reply.json()["error"]["message"].endswith(".")
+
+
+def test_a_model_that_is_busy_for_a_moment_is_asked_again(client: TestClient, shared_model: FakeModel) -> None:
+    refusals = iter([429, 503])
+    shared_model.answer = lambda _: next(refusals, "The channel is now 11.8 metres deep at lowest tide.")
+    reply = client.post("/api/ask", json={"question": QUESTION})
+    assert reply.status_code == 200
+    assert next(refusals, None) is None
+    assert "11.8" in reply.json()["answer"]
+
+
+def test_a_call_to_the_model_ends_at_its_time_limit(model: FakeModel, tmp_path: Path) -> None:
+    model.delay_s = 10
+    with TestClient(create_app(settings_for(model, tmp_path, model_timeout_s=1))) as app:
+        reply = app.post("/api/process", json={"document": "# A\n\nb\n\n# C\n\nd", "query": "What is b?"})
+    assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_unavailable")
+    assert "longer than 1 s" in reply.json()["error"]["message"]

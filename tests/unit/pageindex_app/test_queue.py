@@ -1,6 +1,7 @@
 """Indexing in the background: nothing is lost, nothing is done twice, one bad file stops no other."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -163,17 +164,18 @@ def test_a_document_deleted_while_it_is_indexed_is_gone_and_the_next_goes_on(app
 
 
 def test_reindexing_answers_from_the_old_index_until_the_new_one_is_there(app: TestClient, model: FakeModel) -> None:
-    text = b"# Lamps\n\nThe lamp is red.\n\n# Doors\n\nThe door is blue.\n"
-    document = indexed(app, "house.md", text)
+    text = pdf(text_page("Lamps", "The lamp is red."), text_page("Doors", "The door is blue."))
+    document = indexed(app, "house.pdf", text)
     model.failing = 503
     assert app.post(f"/api/documents/{document['id']}/reindex").status_code == 202
     assert app.get(f"/api/documents/{document['id']}").json()["status"] == "queued"
-    assert app.get("/api/search", params={"q": "door"}).json()["hits"][0]["document"] == "house.md"
+    assert app.get("/api/search", params={"q": "door"}).json()["hits"][0]["document"] == "house.pdf"
     model.failing = None
     again = settled(app, document["id"])
-    assert (again["status"], again["name"], again["created_at"]) == ("ready", "house.md", document["created_at"])
+    assert (again["status"], again["name"], again["created_at"]) == ("ready", "house.pdf", document["created_at"])
     docs = app.app.state.services.library.pageindex_dir / "docs"  # type: ignore[attr-defined]
-    assert len(list(docs.iterdir())) == 1
+    (stored,) = docs.glob("*/doc.json")
+    assert json.loads(stored.read_text())["name"] == "house.pdf"  # the agent knows it by this name
 
 
 def test_a_reindexing_that_fails_leaves_the_old_index(
@@ -263,3 +265,21 @@ def test_a_service_killed_in_the_middle_of_ten_jobs_loses_none(tmp_path: Path) -
         with service(settings, model) as (_, client):
             until("all ready", lambda: set(statuses(client).values()) == {"ready"})
             assert set(statuses(client)) == {f"{number}.md" for number in range(10)}
+
+
+def test_a_service_that_is_told_to_stop_does_not_wait_for_whoever_listens(tmp_path: Path) -> None:
+    with fake_model() as model, service(settings_for(model, tmp_path), model) as (process, client):
+        with client.stream("GET", "/api/events") as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith(":")
+            process.send_signal(signal.SIGTERM)
+            assert not [line for line in lines if line]
+        assert process.wait(60) in (0, -signal.SIGTERM)  # uvicorn ends as the signal would have
+
+
+def test_the_request_id_of_an_upload_reaches_the_model(app: TestClient, model: FakeModel) -> None:
+    files = {"file": ("long.md", chapters("Trace"))}
+    reply = app.post("/api/documents", files=files, headers={"X-Request-Id": "upload-7"})
+    settled(app, reply.json()["id"])
+    asked = [{name.lower(): value for name, value in headers.items()} for headers in model.headers]
+    assert {headers.get("x-request-id") for headers in asked} == {"upload-7"}
