@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
+from functools import partial
 
 import pulumi
 import pulumi_docker as docker
@@ -17,6 +18,7 @@ from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
 from planning import gateway_config as nginx
 from planning.gateway_keys import render_client_keys, render_upstream_key
 from planning.gateway_replicas import STATE_DIR
+from planning.images import resolve_image
 from planning.settings import GatewaySettings
 from planning.ssh import HostAddress
 
@@ -44,7 +46,7 @@ class GatewayArgs:
     app_upstream: str | None
     client_keys: Mapping[str, pulumi.Input[str]]
     upstream_key: pulumi.Input[str]
-    metrics_image: str
+    metrics_image: str = field(default_factory=partial(resolve_image, "python"))
     tls_key: str | None = None
     docker_host: HostAddress = None
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import secrets
-import threading
-from collections import Counter
 from collections.abc import Iterator
+from http.client import HTTPConnection
 
 import pytest
 
@@ -14,10 +12,10 @@ from checks.gateway import gateway_files, gateway_reload
 from checks.outcome import CheckFailed
 from planning import gateway_config as gw
 from planning.images import image_names
+from tests.integration.gateway_load import CHAT, Load
 from tests.integration.gateway_rig import ALICE, CONFIG, KEYS, Gateway, bearer, docker, until
 
 pytestmark = pytest.mark.integration
-CHAT = "/v1/chat/completions"
 NEW_KEY = "Carol-" * 8
 
 
@@ -32,44 +30,6 @@ def gateway() -> Iterator[Gateway]:
         yield made
     finally:
         made.down()
-
-
-class Load:
-    """Clients that ask without a pause over connections they keep, half of them with POST; all must be answered."""
-
-    def __init__(self, gateway: Gateway, clients: int = 8):
-        self._gateway, self._stop = gateway, threading.Event()
-        self.answers: Counter[object] = Counter()
-        self._threads = [threading.Thread(target=self._ask, args=(number,)) for number in range(clients)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=20)
-
-    def _ask(self, number: int) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._gateway.ports[gw.API_PORT], timeout=20)
-        headers = {"Authorization": f"Bearer {ALICE}", "Host": "localhost"}
-        while not self._stop.is_set():
-            try:
-                if number % 2:
-                    connection.request("POST", CHAT, body=b"{}", headers=headers)
-                else:
-                    connection.request("GET", "/v1/models", headers=headers)
-                answer = connection.getresponse()
-                answer.read()
-                self.answers[answer.status] += 1
-            except OSError as error:
-                self.answers[type(error).__name__] += 1
-                connection.close()
-            except http.client.HTTPException as error:
-                self.answers[type(error).__name__] += 1
-                connection.close()
 
 
 def apply(gateway: Gateway, keys: dict[str, str]) -> None:
@@ -87,7 +47,7 @@ def test_under_load_a_key_is_added_and_one_taken_away_without_losing_a_request(g
     stream.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\n{bearer(ALICE)}\r\nContent-Length: {len(body)}\r\n\r\n"
                    .encode() + body)  # fmt: skip
     received = stream.recv(4096)
-    with Load(gateway) as load:
+    with Load(lambda: HTTPConnection("127.0.0.1", gateway.ports[gw.API_PORT], timeout=20), ALICE) as load:
         until(lambda: load.answers[200] > 200, 20, "the load runs")
         for turn in range(2):
             apply(gateway, {**KEYS, "carol": NEW_KEY})
