@@ -69,7 +69,7 @@ function ask() {
         open();
       } catch (error) {
         key.forget();
-        if (error.status === 401 || error.status === 403) refuse("This key is not accepted. Look for a missing or extra letter.");
+        if (error.status === 401 || error.status === 403) refuse("This key is not accepted. Copy it again, whole.");
         else refuse(`${error.message} ${error.hint}`);
       } finally {
         send.disabled = false;
