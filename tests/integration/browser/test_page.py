@@ -100,6 +100,18 @@ def test_an_answer_leads_to_the_quoted_words_on_their_page(app: App, open_page: 
     expect(reader.locator("mark").first).to_be_visible()
 
 
+def test_what_an_answer_rests_on_is_said_as_it_is(app: App, open_page: OpenPage, samples: Path) -> None:
+    fill_library(app, samples, HARBOUR)
+    app.model.answer = lambda body: "Purple elephants govern 99 moons."
+    page = open_page(app.url).open()
+    turn = ask(page, QUESTION)
+    expect(answered(turn)).to_contain_text("Quoted")
+    expect(turn.locator(".prose")).not_to_contain_text("elephants")  # what streamed was not borne out
+    turn = ask(page, "Xylophone zebra quartz?")
+    expect(answered(turn)).to_contain_text("No support found")
+    expect(turn.locator(".citation")).to_have_count(0)
+
+
 def test_a_chapter_of_markdown_is_shown_as_text_with_its_quote(app: App, open_page: OpenPage, samples: Path) -> None:
     fill_library(app, samples, "tide-buoy-manual.md")
     page = open_page(app.url).open()
