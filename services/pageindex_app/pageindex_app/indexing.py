@@ -146,7 +146,7 @@ class Indexer:
             self._some.clear()
             if not self._due():
                 next_s = min(self._not_before.values(), default=None)
-                wait_s = None if next_s is None else max(next_s - time.monotonic(), 0.0)
+                wait_s = None if next_s is None else max(next_s - time.monotonic(), 0.05)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._some.wait(), wait_s)
                 continue
