@@ -1,0 +1,231 @@
+"""`make bench-gateway`: this gateway against others, before one constant backend on loopback, as a table and a plot.
+
+Interleaved rounds of one run: every contestant is asked in every round, and the order changes from round to round.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bench.gateway_contestants import CONTESTANTS, MODEL, ROUTERS, VENV, Contestant, running
+from bench.gateway_plot import plot
+from lab.debian import ensure_tools
+from quickstart.console import Step, main_guard, run, step
+from quickstart.paths import LOGS, REPOSITORY
+
+PAGE = REPOSITORY / "docs" / "bench-gateway.md"
+PLOT = REPOSITORY / "docs" / "bench-gateway.svg"
+ROUNDS, SECONDS = 5, 2
+PARALLEL = (1, 16, 64)
+STREAMS_A_ROUND = 12
+BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]})
+# wrk counts in microseconds; a status other than 2xx and a broken connection are errors.
+SCRIPT = """
+wrk.method = "POST"
+wrk.body = [[%s]]
+wrk.headers["Content-Type"] = "application/json"
+%s
+done = function(summary, latency, requests)
+  local e = summary.errors
+  io.stderr:write(string.format('{"p50_us": %%d, "p99_us": %%d, "requests": %%d, "us": %%d, "errors": %%d}',
+    latency:percentile(50), latency:percentile(99), summary.requests, summary.duration,
+    e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+OURS, DIRECT, DOCUMENTED, ROUTER = "this gateway", "direct", "documented nginx", "vllm-router"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one contestant did with one load."""
+
+    p50_ms: float
+    p99_ms: float
+    per_s: float
+    errors: int
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Medians of one contestant's streams in one round."""
+
+    first_byte_ms: float
+    between_ms: float
+
+
+Loads = dict[tuple[str, int], list[Load]]
+
+
+def prepare(current: Step) -> None:
+    """The load generator from Debian, and the routers in an environment of their own."""
+    log = LOGS / "bench-gateway.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    ensure_tools({"wrk": "wrk"}, current, log)
+    mark = VENV / ".installed"
+    if not mark.exists() or mark.read_text() != " ".join(ROUTERS):
+        current.say(f"installing {', '.join(ROUTERS)}")
+        run([sys.executable, "-m", "venv", VENV], current, log=log)
+        run([VENV / "bin" / "python", "-m", "pip", "install", "--quiet", *ROUTERS], current, log=log)
+        mark.write_text(" ".join(ROUTERS))
+
+
+def measure(current: Step) -> tuple[Loads, dict[str, list[Streams]]]:
+    loads: Loads = defaultdict(list)
+    streams: dict[str, list[Streams]] = defaultdict(list)
+    with running():
+        for number in range(ROUNDS + 1):  # the first one warms everybody up
+            turn = number % len(CONTESTANTS)
+            for contestant in (*CONTESTANTS[turn:], *CONTESTANTS[:turn]):
+                current.say(f"round {number} of {ROUNDS}: {contestant.name}")
+                found = {parallel: load(contestant, parallel) for parallel in PARALLEL}
+                streamed = stream(contestant)
+                if number:
+                    for parallel, each in found.items():
+                        loads[contestant.name, parallel].append(each)
+                    streams[contestant.name].append(streamed)
+    return loads, streams
+
+
+def load(contestant: Contestant, parallel: int) -> Load:
+    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in contestant.headers.items())
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(SCRIPT % (BODY, headers))
+        script.flush()
+        done = subprocess.run(
+            ["wrk", "-t1", f"-c{parallel}", f"-d{SECONDS}s", "--timeout", "10s", "-s", script.name,
+             f"http://127.0.0.1:{contestant.port}/v1/chat/completions"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    told: dict[str, Any] = json.loads(done.stderr)
+    return Load(told["p50_us"] / 1000, told["p99_us"] / 1000, told["requests"] / told["us"] * 1e6, told["errors"])
+
+
+def stream(contestant: Contestant) -> Streams:
+    """Time to the first byte of an answer, and between two pieces, over one connection that is kept."""
+    body = json.dumps({"model": MODEL, "prompt": "1, 2,", "stream": True, "max_tokens": 16})
+    headers = {"Content-Type": "application/json", **contestant.headers}
+    connection = http.client.HTTPConnection("127.0.0.1", contestant.port, timeout=30)
+    first_byte, between = [], []
+    for _ in range(STREAMS_A_ROUND):
+        started = time.perf_counter()
+        connection.request("POST", "/v1/completions", body, headers)
+        answer = connection.getresponse()
+        answer.read1(65536)
+        last = time.perf_counter()
+        first_byte.append(last - started)
+        while answer.read1(65536):
+            now = time.perf_counter()
+            between.append(now - last)
+            last = now
+    connection.close()
+    return Streams(statistics.median(first_byte) * 1000, statistics.median(between or [0.0]) * 1000)
+
+
+def median(values: list[float]) -> float:
+    return statistics.median(values)
+
+
+def added_ms(loads: Loads, name: str, percentile: str, parallel: int = 1) -> float:
+    """Median over the rounds of the difference to direct in the same round."""
+    pairs = zip(loads[name, parallel], loads[DIRECT, parallel], strict=True)
+    return median([getattr(its, percentile) - getattr(direct, percentile) for its, direct in pairs])
+
+
+def factor(loads: Loads, name: str, other: str, parallel: int) -> float:
+    pairs = zip(loads[name, parallel], loads[other, parallel], strict=True)
+    return median([its.per_s / others.per_s for its, others in pairs])
+
+
+def rows(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
+    lines = []
+    for contestant in CONTESTANTS:
+        name = contestant.name
+        own = [each for parallel in PARALLEL for each in loads[name, parallel]]
+        first = median([its.first_byte_ms - direct.first_byte_ms
+                        for its, direct in zip(streams[name], streams[DIRECT], strict=True)])  # fmt: skip
+        between = median([each.between_ms for each in streams[name]])
+        rates = " | ".join(f"{median([each.per_s for each in loads[name, parallel]]):,.0f}" for parallel in PARALLEL)
+        lines.append(
+            f"| {name} | {added_ms(loads, name, 'p50_ms'):+.3f} | {added_ms(loads, name, 'p99_ms'):+.3f} "
+            f"| {first:+.2f} | {between:.2f} | {rates} | {sum(each.errors for each in own)} |"
+        )
+    return lines
+
+
+def goals(loads: Loads) -> list[str]:
+    ours, router = added_ms(loads, OURS, "p50_ms"), added_ms(loads, ROUTER, "p50_ms")
+    by_router, by_documented = factor(loads, OURS, ROUTER, 64), factor(loads, OURS, DOCUMENTED, 64)
+    return [
+        _goal("added p50 at most half of vllm-router's", f"{ours:.3f} ms to {router:.3f} ms", ours <= router / 2),
+        _goal("at least twice vllm-router's requests a second at 64", f"{by_router:.1f} times", by_router >= 2),
+        _goal("at least 2.5 times the documented nginx's at 64", f"{by_documented:.1f} times", by_documented >= 2.5),
+    ]
+
+
+def _goal(goal: str, measured: str, met: bool) -> str:
+    return f"| {goal} | {measured} | {'met' if met else 'missed'} |"
+
+
+def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
+    head = " | ".join(f"requests/s at {parallel}" for parallel in PARALLEL)
+    return "\n".join([
+        "# Measured: the gateway",
+        "",
+        f"Written by `make bench-gateway` on {datetime.now(UTC):%Y-%m-%d}: {os.cpu_count()} cores, {platform.system()} "
+        f"{platform.release().split('-')[0]}, load average before the run {busy:.1f}. {ROUNDS} interleaved rounds of "
+        f"{SECONDS} s for each load, everything on loopback of one machine, so that the load generator (wrk), the "
+        "contestant and the backend share its cores.",
+        "The backend answers a chat at once, and streams 16 pieces, one every 5 ms. Added is against direct in the "
+        "same round, one request at a time; the figures are medians over the rounds.",
+        "",
+        f"| who | added p50, ms | added p99, ms | added to the first byte, ms | between pieces, ms | {head} | errors |",
+        f"| --- | ---: | ---: | ---: | ---: | {' | '.join('---:' for _ in PARALLEL)} | ---: |",
+        *rows(loads, streams),
+        "",
+        *(f"- {each.name}: {each.about}" for each in CONTESTANTS),
+        "",
+        f"![Requests a second at 64 parallel, and added milliseconds]({PLOT.name})",
+        "",
+        "| goal | measured | |",
+        "| --- | --- | --- |",
+        *goals(loads),
+        "",
+    ])  # fmt: skip
+
+
+def main(arguments: list[str]) -> int:
+    argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__).parse_args(arguments)
+    busy = os.getloadavg()[0]
+    with step("Contestants") as current:
+        prepare(current)
+    with step("Measure") as current:
+        loads, streams = measure(current)
+    text = page(loads, streams, busy)
+    PAGE.write_text(text, encoding="utf-8")
+    bars = {
+        each.name: (
+            median([one.per_s for one in loads[each.name, 64]]),
+            added_ms(loads, each.name, "p50_ms"),
+        )
+        for each in CONTESTANTS
+    }
+    PLOT.write_text(plot(bars), encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(lambda: main(sys.argv[1:])))
