@@ -122,7 +122,7 @@ class Indexer:
 
     def _queue(self, record: JobRecord) -> None:
         self._not_before.pop(record.id, None)
-        self._library.save_job(record, Report(stage="waiting"))
+        self._library.save_job(record)
         self._some.set()
 
     async def _serve(self, worker: WorkerProcess) -> None:
@@ -186,7 +186,7 @@ class Indexer:
         except asyncio.CancelledError:
             if record.id not in self._deleting:  # the service stops: that is no fault of the file
                 again = record.model_copy(update={"state": "queued", "starts": record.starts - 1})
-                self._library.save_job(again, Report(stage="waiting"))
+                self._library.save_job(again)
             raise
         except Exception:
             log.error("unforeseen error", exc_info=True)

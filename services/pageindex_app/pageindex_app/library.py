@@ -182,7 +182,8 @@ class Library:
         )
         # An index that could not be made anew leaves the old one, which still answers.
         status: Status = "ready" if ready and job.state == "failed" else job.state
-        return replace(document, status=status, progress=self._progress.get(document_id), error=error)
+        progress = self._progress.get(document_id) or (Report(stage="waiting") if status == "queued" else None)
+        return replace(document, status=status, progress=progress, error=error)
 
     def tree(self, document: Document) -> list[dict[str, Any]]:
         tree = self._store.get_tree(document.pageindex_id) if document.pageindex_id else []
