@@ -186,13 +186,14 @@ def read_lines(requests: Requests) -> None:
         except FileNotFoundError:
             continue
         position += len(data)
+        if position > EMPTY_ABOVE_BYTES and LINES.stat().st_size == position:
+            # nginx appends, so that its next line stands at the start again. What it writes between the line above and
+            # the one below is lost to the counters; it writes once a second.
+            os.truncate(LINES, 0)
+            position = 0
         *whole, rest = (rest + data.decode("utf-8", "replace")).split("\n")
         for line in whole:
             requests.add(line)
-        if position > EMPTY_ABOVE_BYTES:
-            # nginx appends, so that its next line stands at the start again.
-            os.truncate(LINES, 0)
-            position = 0
 
 
 def watch_replicas(watch: Watch) -> None:
