@@ -90,6 +90,8 @@ def show_what_is_there(took: dict[str, float]) -> None:
     line(f"  API       {found['api_url']}   (OpenAI-compatible, model `{found['model']['name']}`)")
     line(f"  PageIndex {found['app_url']}")
     line(f"  key       . ./env.sh && pulumi stack output -s {STACK} api_key --show-secrets")
+    if found.get("tls_fingerprint"):
+        line(f"  TLS       SHA-256 {found['tls_fingerprint']}")
     line(f"  isolation {found['checks']['isolation']['level']}")
     line("  took      " + ", ".join(f"{part} {duration(seconds)}" for part, seconds in took.items()))
     line(f"  next      make ask DOC={DOCUMENT} Q='Who was appointed harbour master?'   or   make down")
