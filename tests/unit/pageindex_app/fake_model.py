@@ -157,5 +157,5 @@ def fake_model(port: int = 0, host: str = "127.0.0.1") -> Iterator[FakeModel]:
 
 if __name__ == "__main__":  # in a container beside the app's
     with fake_model(8000, "0.0.0.0") as served:
-        served.delay_s = 0.2
+        served.delay_s = 1.0
         threading.Event().wait()
