@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 
-from planning.certificate import pinned
+from planning.__main__ import stack_file_of
 from quickstart.console import Step, StepFailed, main_guard, step
 from quickstart.pulumi import outputs
+from quickstart.stack_client import client_of, host_in
 
 TIMEOUT_S = 900.0
 POLL_S = 0.5
@@ -23,13 +24,7 @@ def ask(stack: str, document: Path, question: str) -> dict[str, Any]:
     if not document.is_file():
         raise StepFailed(f"there is no file {document}", "make ask DOC=samples/harbour-report-2025.pdf Q='…'")
     found = outputs(stack)
-    client = httpx.Client(
-        base_url=found["app_url"],
-        headers={"Authorization": f"Bearer {found['api_key']}"},
-        timeout=TIMEOUT_S,
-        trust_env=False,
-        verify=pinned(found["tls_certificate"]) if found.get("tls_certificate") else True,
-    )
+    client = client_of(found, host_in(stack_file_of(stack)), "app_url", TIMEOUT_S)
     with step(f"Index {document.name}") as current:
         with document.open("rb") as file:
             kind = "application/pdf" if document.suffix == ".pdf" else "text/markdown"

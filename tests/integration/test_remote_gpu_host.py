@@ -103,7 +103,7 @@ def host_facts(stack: str) -> dict[str, Any]:
 def gpu_facts(remote: Remote, stack: str) -> dict[str, Any]:
     cards = CardsArgs.of(plan(stack))
     assert cards
-    return cards.facts(remote.prefix)
+    return cards.facts([f"{remote.prefix}-vllm-{replica.index}" for replica in cards.replicas])
 
 
 # Before anything comes onto the host
