@@ -23,7 +23,7 @@ from .worker_main import Reporter
 go_offline()
 
 log = logging.getLogger(__name__)
-TEXT_CHARS_MOST = 40_000_000  # ten times the Encyclopaedia's longest volume; a file of 50 MiB can unpack to gigabytes
+TEXT_CHARS_MOST = 20_000_000  # three times the longest novel; a file of 50 MiB can unpack to gigabytes
 
 
 def index(job: IndexJob, report: Reporter) -> Outcome:

@@ -24,6 +24,8 @@ STARTS_MOST = 5  # ends of the whole service that one file survives; then it is 
 RETRIES_MOST = 8  # when the model breaks off in the middle although it said that it was ready
 RETRY_S, RETRY_MOST_S = 5.0, 300.0
 PROBE_S, PROBE_MOST_S = 1.0, 30.0
+# Nobody waits for a summary: it may take as long as all the calls of a question, which the gateway lets through.
+CALLS_A_QUESTION = 3
 _TRANSIENT = ("model_unavailable", "ocr_unavailable")
 
 
@@ -240,7 +242,7 @@ class Indexer:
                 base_url=settings.vllm_base_url,
                 model=settings.vllm_model,
                 api_key=settings.api_key(),
-                timeout_s=settings.model_timeout_s,
+                timeout_s=CALLS_A_QUESTION * settings.model_timeout_s,
                 summary_concurrency=settings.summary_concurrency,
                 summary_max_words=settings.summary_max_words,
                 optimize=settings.optimize,
