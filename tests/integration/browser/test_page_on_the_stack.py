@@ -1,0 +1,54 @@
+"""The web page as a person gets it: the deployed stack, its gateway, its key."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.integration.browser.conftest import OpenPage
+from tests.integration.browser.page import Watched, stored
+from tests.integration.conftest import Stack
+
+pytestmark = pytest.mark.integration
+
+
+def enter(page: Page, key: str) -> None:
+    page.get_by_label("Key", exact=True).fill(key)
+    page.keyboard.press("Enter")
+
+
+def locked(stack: Stack, open_page: OpenPage) -> tuple[Watched, str]:
+    outputs = stack.project.outputs()
+    watched = open_page(outputs["app_url"], expected=(401,))
+    watched.open("locked")
+    return watched, outputs["api_key"]
+
+
+def test_a_wrong_key_is_refused_in_words_and_the_right_one_is_kept_for_the_tab_only(
+    stack: Stack, open_page: OpenPage
+) -> None:
+    watched, key = locked(stack, open_page)
+    page = watched.page
+    expect(page.get_by_label("Key", exact=True)).to_be_focused()
+    enter(page, "no-such-key")
+    expect(page.get_by_role("alert")).to_contain_text("not accepted")
+    expect(page.get_by_role("textbox", name="Your question")).to_be_hidden()
+    enter(page, key)
+    expect(page.locator("body[data-state=open]")).to_be_visible(timeout=15_000)
+    expect(page.get_by_role("textbox", name="Your question")).to_be_visible()
+    page.reload()
+    expect(page.locator("body[data-state=open]")).to_be_visible(timeout=15_000)
+    assert key not in stored(page.context, page)
+    assert not any(key in url for url in watched.requested)
+    page.get_by_role("button", name="Log out").click()
+    expect(page.locator("body[data-state=locked]")).to_be_visible(timeout=15_000)
+    page.reload()
+    expect(page.locator("body[data-state=locked]")).to_be_visible(timeout=15_000)
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_the_api_page_opens_behind_the_gateway(stack: Stack, open_page: OpenPage) -> None:
+    watched, key = locked(stack, open_page)
+    enter(watched.page, key)
+    watched.page.get_by_role("link", name="API").click(timeout=15_000)
+    expect(watched.page.get_by_text("/api/ask")).to_be_visible(timeout=30_000)
