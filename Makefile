@@ -6,7 +6,7 @@ S ?= dev
 # Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
 export PULUMI_ERROR_OUTPUT_STRING := 1
 
-.PHONY: help up ask down clean lab lab-down plan models eval venv check test bench-dev bench-app lock
+.PHONY: help up ask down clean lab lab-down plan models eval venv check test bench-dev bench-app bench-gateway lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes 
 bench-app: ## measure: indexing and asking against the library called bare, many people; writes docs/bench-app.md
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.app --stack $(S)
 
+bench-gateway: ## measure: this gateway beside other proxies before one backend; writes docs/bench-gateway.md
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.gateway
+
 lock: venv ## write the hash-locked requirements files anew from their *.in
 	for in in requirements.in services/*/requirements.in services/*/requirements-test.in; do \
-		$(VENV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras -o $${in%.in}.txt $$in || exit 1; done
+		$(VENV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links -o $${in%.in}.txt $$in || exit 1; done
