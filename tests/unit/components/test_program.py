@@ -229,4 +229,4 @@ def test_no_file_that_is_uploaded_is_empty(made: Made) -> None:
         if kind == "docker:index/container:Container":
             for upload in plain(request).get("uploads", []):
                 content = upload["content"]
-                assert (content["value"] if is_secret(content) else content), f"{name}: {upload['file']}"
+                assert content["value"] if is_secret(content) else content, f"{name}: {upload['file']}"
