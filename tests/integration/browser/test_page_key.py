@@ -63,7 +63,6 @@ def test_a_key_that_is_withdrawn_closes_the_page_and_says_so(app: App, open_page
     enter(page, KEY)
     expect(page.get_by_role("textbox", name="Your question")).to_be_visible()
     accepted.clear()
-    page.get_by_role("tab", name="Conversations").click()
     page.reload()
     expect(page.get_by_role("alert")).to_contain_text("no longer accepted", timeout=15_000)
     expect(page.get_by_role("textbox", name="Your question")).to_be_hidden()

@@ -1,15 +1,19 @@
-"""The web page as a person gets it: the deployed stack, its gateway, its key."""
+"""The web page as a person gets it: the deployed stack, its gateway, its key, a real model."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from tests.integration.browser.conftest import OpenPage
-from tests.integration.browser.page import Watched, stored
+from tests.integration.browser.page import Watched, add, answered, ask, documents, shoot, stored
 from tests.integration.conftest import Stack
 
 pytestmark = pytest.mark.integration
+HARBOUR = "harbour-report-2025.pdf"
+INDEXED_MS, ANSWERED_S = 600_000, 200  # a real model on two busy cores
 
 
 def enter(page: Page, key: str) -> None:
@@ -33,6 +37,7 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_is_kept_for_the_tab_o
     enter(page, "no-such-key")
     expect(page.get_by_role("alert")).to_contain_text("not accepted")
     expect(page.get_by_role("textbox", name="Your question")).to_be_hidden()
+    shoot(page, "key")
     enter(page, key)
     expect(page.locator("body[data-state=open]")).to_be_visible(timeout=15_000)
     expect(page.get_by_role("textbox", name="Your question")).to_be_visible()
@@ -45,6 +50,27 @@ def test_a_wrong_key_is_refused_in_words_and_the_right_one_is_kept_for_the_tab_o
     page.reload()
     expect(page.locator("body[data-state=locked]")).to_be_visible(timeout=15_000)
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_from_a_file_to_the_quoted_words_on_its_page(stack: Stack, open_page: OpenPage, samples: Path) -> None:
+    watched, key = locked(stack, open_page)
+    page = watched.page
+    enter(page, key)
+    expect(page.locator("body[data-state=open]")).to_be_visible(timeout=15_000)
+    add(page, samples / HARBOUR)
+    row = documents(page).filter(has_text=HARBOUR)
+    expect(row).to_be_visible(timeout=30_000)
+    expect(documents(page, "ready").filter(has_text=HARBOUR)).to_be_visible(timeout=INDEXED_MS)
+    page.get_by_role("checkbox", name=f"Ask {HARBOUR}").check()
+    turn = ask(page, "How deep is the approach channel at lowest tide?")
+    answered(turn, ANSWERED_S)
+    expect(turn.locator(".prose")).to_contain_text("11.8")
+    citation = turn.locator(".citation").first
+    expect(citation).to_contain_text("page 4")
+    citation.click()
+    expect(page.get_by_role("img", name="Page 4")).to_be_visible(timeout=60_000)
+    expect(page.locator(".page-frame[data-marked=true]")).to_be_visible(timeout=30_000)
+    shoot(page, "stack")
 
 
 def test_the_api_page_opens_behind_the_gateway(stack: Stack, open_page: OpenPage) -> None:
