@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 from lab.debian import ensure_tools
@@ -16,6 +17,8 @@ from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
 APP_UNIT_TESTS = "tests/unit/pageindex_app"
+ON_THE_GPU_HOST = [f"tests/integration/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks")]
+NO_TESTS = 5  # pytest's code when PYTEST_ARGS chose none
 # fontconfig brings a font: without one a browser draws boxes.
 ONLY_FOR_TESTS = {"sshd": "openssh-server", "chromium": "chromium", "fc-list": "fontconfig"}
 
@@ -29,7 +32,7 @@ def test() -> int:
         ensure_tools(ONLY_FOR_TESTS, current, LOGS / "apt.log")
     go_tests()
     line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
-    return _app_tests() or _unit_tests() or _pytest("tests/integration", "-v", "--durations=15", *_extra_arguments())
+    return _app_tests() or _unit_tests() or _integration_tests()
 
 
 def go_tests() -> None:
@@ -48,6 +51,30 @@ def check() -> int:
         if code:
             return code
     return _app_tests() or _unit_tests()
+
+
+def _integration_tests() -> int:
+    """Those on the simulated GPU host, an engine of its own, beside all others: one core each, more or less."""
+    options = ["-v", "--durations=15", *_extra_arguments()]
+    beside = LOGS / "gpu-host-tests.log"
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    with beside.open("w", encoding="utf-8") as log:
+        command = [str(python_env.PROGRAM.python()), "-m", "pytest", *ON_THE_GPU_HOST, *options]
+        gpu_host = subprocess.Popen(
+            command, cwd=REPOSITORY, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
+        line(f"the tests on the simulated GPU host run beside the others; their output, so far in {beside}, follows")
+        try:
+            code = _pytest("tests/integration", *(f"--ignore={path}" for path in ON_THE_GPU_HOST), *options)
+            if gpu_host.poll() is None:
+                line("waiting for the tests on the simulated GPU host")
+            on_host = gpu_host.wait()
+        finally:
+            gpu_host.terminate()
+            gpu_host.wait()
+    sys.stdout.write(beside.read_text(encoding="utf-8", errors="replace"))
+    sys.stdout.flush()
+    return next((each for each in (code, on_host) if each not in (0, NO_TESTS)), 0)
 
 
 def _app_tests() -> int:

@@ -13,12 +13,16 @@ import yaml
 
 from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port
 
+# vLLM ties its threads to the first cores, also where another stack's are: several at once would queue for one core.
+ON_ANY_CORE = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+
 
 def dev_config(api_port: int, app_port: int) -> dict[str, Any]:
-    """Pulumi.dev.yaml's settings on ports that nobody has."""
+    """Pulumi.dev.yaml's settings on ports that nobody has, with threads on any core."""
     config = yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())["config"]
     settings = {key.removeprefix("pageindex-stack:"): value for key, value in config.items()}
     settings["gateway"] = {**settings.get("gateway", {}), "api_port": api_port, "app_port": app_port}
+    settings["vllm"] = {**settings["vllm"], "extra_env": ON_ANY_CORE}
     return settings
 
 
