@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import threading
 import urllib.request
@@ -19,16 +20,15 @@ NOBODY = "http://127.0.0.1:9"
 
 
 def free_port_pair() -> int:
-    """A port with a free one above it."""
-    for _ in range(50):
+    """A port with a free one above it, below those that the kernel gives to any outgoing connection in between."""
+    for port in random.sample(range(20000, 32000, 2), 50):
         with socket.socket() as one, socket.socket() as two:
-            one.bind(("127.0.0.1", 0))
-            port = one.getsockname()[1]
             try:
+                one.bind(("127.0.0.1", port))
                 two.bind(("127.0.0.1", port + 1))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
-            return int(port)
+            return port
     raise AssertionError("no two free ports in a row")
 
 
