@@ -253,7 +253,7 @@ def _client_limits(config: GatewayConfig) -> list[str]:
     """nginx's limits are constants of a zone, so clients are grouped by limit, one zone for each."""
     default = config.default_limits
     lines = ["map $client $client_retry_after {", f"    default {default.retry_after_s};"]
-    lines += [f'    "{name}" {limits.retry_after_s};' for name, limits in config.clients.items()
+    lines += [f"    {_of_client(name)} {limits.retry_after_s};" for name, limits in config.clients.items()
               if limits.retry_after_s != default.retry_after_s]  # fmt: skip
     lines += ["}"]
     for field, group in (("requests_per_minute", "requests"), ("parallel_requests", "parallel")):
@@ -264,9 +264,12 @@ def _client_limits(config: GatewayConfig) -> list[str]:
             zone = f"{group}_{value}"
             lines += [f"map $client ${zone} {{"]
             if value == default_value:
-                lines += ["    default $client;", *(f'    "{name}" "";' for name in others)]
+                lines += ["    default $client;", *(f'    {_of_client(name)} "";' for name in others)]
             else:
-                lines += ['    default "";', *(f'    "{name}" {name};' for name, v in others.items() if v == value)]
+                lines += [
+                    '    default "";',
+                    *(f"    {_of_client(name)} {name};" for name, v in others.items() if v == value),
+                ]
             lines += ["}"]
             if group == "requests":
                 lines += [f"limit_req_zone ${zone} zone={zone}:256k rate={value}r/m;",
@@ -275,6 +278,11 @@ def _client_limits(config: GatewayConfig) -> list[str]:
             else:
                 lines += [f"limit_conn_zone ${zone} zone={zone}:256k;", f"limit_conn {zone} {value};"]
     return lines
+
+
+def _of_client(name: str) -> str:
+    """A map's key: a regular expression, for a client may be called `default`, a word of nginx's own."""
+    return f'"~^{re.escape(name)}$"'
 
 
 def _allowed_methods(config: GatewayConfig) -> list[str]:
