@@ -1,8 +1,12 @@
-"""A model replaced while clients ask without a pause: real vLLM replicas behind the real gateway."""
+"""Models replaced while clients ask without a pause: real vLLM replicas behind the real gateway.
+
+ROLLOUT_ROUNDS repeats the rolling switch, which the suite does once.
+"""
 
 from __future__ import annotations
 
 import itertools
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +19,7 @@ from tests.integration.load import Load
 from tests.integration.pulumi_project import Project, docker, free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+ROUNDS = int(os.environ.get("ROLLOUT_ROUNDS", "1"))
 SEEDS = itertools.count(1)  # a flag that changes nothing but the replica that has it
 PROGRAM = Path(__file__).with_name("replicas_program.py")
 # Small, so that two start side by side on two cores.
@@ -82,3 +87,44 @@ def test_blue_green_under_load_loses_no_request_and_cuts_no_stream(rolling: Stac
     assert len(requests.requests) > 20
     [after] = replicas(rolling)
     assert after != before
+
+
+def test_a_switch_that_fails_goes_back_to_the_old_model_and_says_both(rolling: Stack) -> None:
+    [before] = replicas(rolling)
+    good = rolling.settings
+    configure(rolling, rollout="recreate", extra_flags={"no-such-flag": 1})
+    failed = rolling.project.up(ok=False)
+    assert failed.returncode != 0
+    assert "no-such-flag" in failed.stdout, "why"
+    assert f"serves again, in {before}" in failed.stdout.replace("\n", " ")
+    assert replicas(rolling)[before] == "running"
+    assert sorted(replicas(rolling).values()) == ["exited", "running"]
+    body = {"model": "default", "prompt": "1, 2,", "max_tokens": 1}
+    assert rolling.client("api_url").post("/v1/completions", json=body).status_code == 200
+
+    rolling.settings = good
+    configure(rolling, rollout="blue-green", **another())
+    with load(rolling) as requests:
+        rolling.project.up()
+    told(requests, "blue-green after a failure")
+    assert requests.failed == []
+    [after] = replicas(rolling).items()
+    assert after == (next(iter(replicas(rolling))), "running")
+    rolling.project.pulumi("preview", "--stack", rolling.project.stack, "--expect-no-changes", "--refresh")
+
+
+def test_rolling_under_load_loses_no_request_round_after_round(rolling: Stack) -> None:
+    [first] = replicas(rolling)
+    configure(rolling, rollout="rolling", replicas=2)
+    rolling.project.up()
+    assert first in replicas(rolling), "one more replica replaces none"
+    for turn in range(ROUNDS):
+        before = set(replicas(rolling))
+        configure(rolling, **another())
+        with load(rolling) as requests:
+            rolling.project.up()
+        told(requests, f"rolling, round {turn + 1}")
+        assert requests.failed == []
+        after = replicas(rolling)
+        assert list(after.values()) == ["running", "running"]
+        assert not before & set(after)
