@@ -17,7 +17,11 @@ from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
 APP_UNIT_TESTS = "tests/unit/pageindex_app"
-ON_THE_GPU_HOST = [f"tests/integration/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks")]
+# Half of the minutes: tests on the simulated GPU host, and those that replace replicas of stacks of their own.
+BESIDE = [
+    f"tests/integration/test_{name}.py"
+    for name in ("lab_host", "remote_gpu_host", "target_stacks", "stack_changes", "rollouts")
+]
 NO_TESTS = 5  # pytest's code when PYTEST_ARGS chose none
 # fontconfig brings a font: without one a browser draws boxes.
 ONLY_FOR_TESTS = {"sshd": "openssh-server", "chromium": "chromium", "fc-list": "fontconfig"}
@@ -54,27 +58,27 @@ def check() -> int:
 
 
 def _integration_tests() -> int:
-    """Those on the simulated GPU host, an engine of its own, beside all others: one core each, more or less."""
+    """Two runs beside each other: for most of a minute each waits for one thread of one model server."""
     options = ["-v", "--durations=15", *_extra_arguments()]
-    beside = LOGS / "gpu-host-tests.log"
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    with beside.open("w", encoding="utf-8") as log:
-        command = [str(python_env.PROGRAM.python()), "-m", "pytest", *ON_THE_GPU_HOST, *options]
-        gpu_host = subprocess.Popen(
+    output = LOGS / "tests-beside.log"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("w", encoding="utf-8") as log:
+        command = [str(python_env.PROGRAM.python()), "-m", "pytest", *BESIDE, *options]
+        beside = subprocess.Popen(
             command, cwd=REPOSITORY, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
         )
-        line(f"the tests on the simulated GPU host run beside the others; their output, so far in {beside}, follows")
+        line(f"two runs beside each other; what the other one says is in {output}, and follows at the end")
         try:
-            code = _pytest("tests/integration", *(f"--ignore={path}" for path in ON_THE_GPU_HOST), *options)
-            if gpu_host.poll() is None:
-                line("waiting for the tests on the simulated GPU host")
-            on_host = gpu_host.wait()
+            code = _pytest("tests/integration", *(f"--ignore={path}" for path in BESIDE), *options)
+            if beside.poll() is None:
+                line("waiting for the other run")
+            other = beside.wait()
         finally:
-            gpu_host.terminate()
-            gpu_host.wait()
-    sys.stdout.write(beside.read_text(encoding="utf-8", errors="replace"))
+            beside.terminate()
+            beside.wait()
+    sys.stdout.write(output.read_text(encoding="utf-8", errors="replace"))
     sys.stdout.flush()
-    return next((each for each in (code, on_host) if each not in (0, NO_TESTS)), 0)
+    return next((each for each in (code, other) if each not in (0, NO_TESTS)), 0)
 
 
 def _app_tests() -> int:
