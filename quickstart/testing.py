@@ -47,7 +47,7 @@ def go_tests() -> None:
 
 
 def check() -> int:
-    """Format, lint, types and unit tests: a minute or two on 2 cores."""
+    """Format, lint, types and unit tests: some minutes on 2 cores."""
     python_env.PROGRAM.ensure()
     tools = python_env.PROGRAM.folder / "bin"
     for command in ([tools / "ruff", "format", "--check", "."], [tools / "ruff", "check", "."], [tools / "mypy"]):
