@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,9 @@ def test_mcps_client_walks_a_document_and_asks(stack: Stack, documents: dict[str
             refused = await client.call_tool("get_page_content", {"doc_name": LEASE, "pages": "99"})
             assert refused.is_error
 
-    asyncio.run(walk())
+    # In a thread of its own: Playwright's synchronous API holds the main thread's event loop as long as a browser runs.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, walk()).result()
 
 
 def test_mcp_without_a_key_or_under_a_foreign_name_is_refused(stack: Stack) -> None:
