@@ -76,5 +76,30 @@ def await_healthy(
     opts: pulumi.ResourceOptions,
 ) -> local.Command:
     """A gate that is there once Docker's health check of ``container`` has passed."""
+    return _await_container(resource_name, "healthy", container, what, timeout_s, docker_host, opts)
+
+
+def await_finished(
+    resource_name: str,
+    container: docker.Container,
+    what: str,
+    *,
+    timeout_s: int,
+    docker_host: HostAddress,
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
+    """A gate that is there once ``container``, which does one thing and ends, has ended well."""
+    return _await_container(resource_name, "finished", container, what, timeout_s, docker_host, opts)
+
+
+def _await_container(
+    resource_name: str,
+    question: str,
+    container: docker.Container,
+    what: str,
+    timeout_s: int,
+    docker_host: HostAddress,
+    opts: pulumi.ResourceOptions,
+) -> local.Command:
     facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
-    return ask(resource_name, "healthy", facts, triggers=[container.id], opts=opts)
+    return ask(resource_name, question, facts, triggers=[container.id], opts=opts)

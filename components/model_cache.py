@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.command import ask
+from components.command import await_finished
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
 from components.service_image import service_image, service_image_name
@@ -115,16 +115,12 @@ class ModelCache(pulumi.ComponentResource):
             tmpfs={"/tmp": ""},
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one writer at a time
         )
-        gate = ask(
+        gate = await_finished(
             f"{name}-verified",
-            "finished",
-            {
-                "container": fetch.name,
-                "what": f"weights of {args.repo}",
-                "timeout_s": args.timeout_s,
-                "docker_host": args.docker_host,
-            },
-            triggers=[fetch.id],
+            fetch,
+            f"weights of {args.repo}",
+            timeout_s=args.timeout_s,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.volume_name = volume.name
@@ -147,16 +143,12 @@ class ModelCache(pulumi.ComponentResource):
             volume={"volume_name": self.volume_name, "container_path": MODELS_PATH},
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
-        ask(
+        await_finished(
             f"{self._name}-pruned",
-            "finished",
-            {
-                "container": prune.name,
-                "what": "removal of models that are not in use",
-                "timeout_s": args.timeout_s,
-                "docker_host": args.docker_host,
-            },
-            triggers=[prune.id],
+            prune,
+            "removal of models that are not in use",
+            timeout_s=args.timeout_s,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
 
@@ -206,16 +198,12 @@ class HostModel(pulumi.ComponentResource):
             marks=args.verify_when,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        gate = ask(
+        gate = await_finished(
             f"{name}-verified",
-            "finished",
-            {
-                "container": check.name,
-                "what": f"weights in {args.directory}",
-                "timeout_s": args.timeout_s,
-                "docker_host": args.docker_host,
-            },
-            triggers=[check.id],
+            check,
+            f"weights in {args.directory}",
+            timeout_s=args.timeout_s,
+            docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.verified = [gate]
