@@ -17,7 +17,7 @@ from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
 APP_UNIT_TESTS = "tests/unit/pageindex_app"
-# Half of the minutes: tests on the simulated GPU host, and those that replace replicas of stacks of their own.
+# The long ones: tests on the simulated GPU host, and those that replace replicas of stacks of their own.
 BESIDE = [
     f"tests/integration/test_{name}.py"
     for name in ("lab_host", "remote_gpu_host", "target_stacks", "stack_changes", "rollouts")
@@ -58,7 +58,7 @@ def check() -> int:
 
 
 def _integration_tests() -> int:
-    """Two runs beside each other: for most of a minute each waits for one thread of one model server."""
+    """Two runs beside each other, because a model server that starts keeps one core busy and not two."""
     options = ["-v", "--durations=15", *_extra_arguments()]
     output = LOGS / "tests-beside.log"
     output.parent.mkdir(parents=True, exist_ok=True)
