@@ -20,9 +20,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import lab.engine
+import lab.images
 from bench.gateway_contestants import CONTESTANTS, MODEL, ROUTERS, VENV, Contestant, running
 from bench.gateway_plot import plot
 from lab.debian import ensure_tools
+from planning.images import resolve_image
 from quickstart.console import Step, main_guard, run, step
 from quickstart.paths import LOGS, REPOSITORY
 
@@ -208,6 +211,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
 
 def main(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__).parse_args(arguments)
+    lab.images.ensure([resolve_image("nginx")], lab.engine.ensure())
     busy = os.getloadavg()[0]
     with step("Contestants") as current:
         prepare(current)
