@@ -141,11 +141,12 @@ class GatewayConfig(_Model):
 
 def render_nginx_conf(config: GatewayConfig) -> str:
     """``nginx.conf``: the same settings give the same text, byte for byte."""
+    error_answer = _part("error_answer.conf", {})
     common = {
         "listen_options": " reuseport backlog=4096",
         "tls": " ssl" if config.tls else "",
         "plain_http": _part("plain_http.conf", {"refusal": error_body("https_required")}) if config.tls else "",
-        "unknown_host": _part("unknown_host.conf", {}),
+        "unknown_host": _part("unknown_host.conf", {"error_answer": error_answer}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
     }
@@ -153,7 +154,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
     if config.app is not None:
         app_servers = _fill("app.conf", common | {
             "app_port": str(APP_PORT),
-            "error_locations": _part("error_locations.conf", {"upstream": "app"}),
+            "error_locations": _part("error_locations.conf", {"upstream": "app", "error_answer": error_answer}),
             "app_locations": _indent(8, _app_locations(config, common["path_check"])),
             "public_locations": _indent(8, _public_locations(config)),
         })  # fmt: skip
@@ -172,7 +173,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "config_dir": CONFIG_DIR,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
-        "error_locations": _part("error_locations.conf", {"upstream": "vllm"}),
+        "error_locations": _part("error_locations.conf", {"upstream": "vllm", "error_answer": error_answer}),
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
@@ -193,7 +194,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "app_servers": app_servers,
         "inner_server": _part("inner.conf", common | {
             "inner_port": str(INNER_PORT),
-            "error_locations": _part("error_locations.conf", {"upstream": "vllm"}),
+            "error_locations": _part("error_locations.conf", {"upstream": "vllm", "error_answer": error_answer}),
             "inner_locations": _indent(8, _inner_locations(config)),
         }),
     })  # fmt: skip

@@ -12,6 +12,21 @@ from datetime import date
 KEY_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,30})?$"  # lower case: maps ignore case
 MIN_KEY_CHARS, MAX_KEY_CHARS = 32, 200
 _KEY_NAME = re.compile(KEY_NAME_PATTERN)
+# One look into a hash finds the key among however many, ignoring case; so the key itself stands beside its name, and is
+# compared once more, in full.
+_KEY_NAME_MAP = (
+    'map "$credential $known_key" $key_name {',
+    '    default "";',
+    r'    "~^(?<sent_key>\S+) \k<sent_key> (?<its_name>\S+)$" $its_name;',
+    "}",
+)
+# A name is a client's, up to an @; an expired key's begins with `expired/`, which is nobody's.
+_CLIENT_MAP = (
+    "map $expired_key$key_name $client {",
+    '    default "";',
+    '    "~^(?<its_client>[a-z0-9_-]+)(?:@|$)" $its_client;',
+    "}",
+)
 _KEY = re.compile(rf"[A-Za-z0-9_-]{{{MIN_KEY_CHARS},{MAX_KEY_CHARS}}}")
 
 
@@ -30,21 +45,17 @@ def render_client_keys(keys: Mapping[str, str]) -> str:
     if not keys:
         raise ValueError("no client has a key, so nobody could use the gateway: give at least one client a key")
     owner: dict[str, str] = {}
-    lines = ["map $credential $key_name {", '    default "";']
+    lines = ["map $credential $known_key {", '    default "";']
     for name, key in keys.items():
         if not _KEY_NAME.fullmatch(name) or name.endswith("\n"):
             raise ValueError(f"client name {name!r}: wants 1 to 63 of a-z 0-9 _ -, starting with a letter or digit; "
                              "for one more key of a client, its name, @ and a label")  # fmt: skip
         _check_key(key, f"client {name!r}")
-        if key in owner:
-            raise ValueError(f"clients {owner[key]!r} and {name!r} have the same key")
-        owner[key] = name
-        # A regular expression, because nginx compares plain map keys ignoring case.
-        lines.append(f'    "~^{key}$" {name};')
-    lines += ["}", "map $expired_key$key_name $client {", '    default "";']
-    # Also here: a client may be called `default`, which is a word of nginx's own.
-    lines += [f'    "~^{re.escape(name)}$" {client_of(name)};' for name in keys]
-    return "\n".join([*lines, "}", ""])
+        if (other := owner.setdefault(key.lower(), name)) != name:
+            raise ValueError(f"clients {other!r} and {name!r} have the same key, or keys that differ in case alone")
+        lines.append(f'    {key} "{key} {name}";')
+    lines += ["}", *_KEY_NAME_MAP, *_CLIENT_MAP]
+    return "\n".join([*lines, ""])
 
 
 def render_upstream_key(key: str) -> str:

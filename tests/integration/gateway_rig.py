@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from planning import gateway_config as gw
-from planning import gateway_keys as keys
+from planning import gateway_keys
 from planning.certificate import pinned
 from planning.images import image_names
 
@@ -33,6 +33,8 @@ KEYS = {
     "gone": "Gone-" * 8,
     "gone@next": "Next-" * 8,
     "last-year": "Last" * 10,
+    **{word: f"{word}-{'W' * 40}" for word in ("default", "hostnames", "include", "volatile")},  # nginx' own in a map
+    **{f"colleague-{number}": f"{number}-".ljust(gateway_keys.MAX_KEY_CHARS, "C") for number in range(500)},
 }
 UPSTREAM_KEY = "Upstream" * 25
 CONFIG = gw.GatewayConfig(
@@ -175,8 +177,8 @@ class Gateway:
         """What the program would deliver."""
         return {
             **gw.gateway_files(self.config),
-            gw.CLIENT_KEYS_CONF: keys.render_client_keys(client_keys),
-            gw.UPSTREAM_KEY_CONF: keys.render_upstream_key(UPSTREAM_KEY),
+            gw.CLIENT_KEYS_CONF: gateway_keys.render_client_keys(client_keys),
+            gw.UPSTREAM_KEY_CONF: gateway_keys.render_upstream_key(UPSTREAM_KEY),
             gw.TLS_CERTIFICATE: self.certificate,
             gw.TLS_KEY: self.key,
         }

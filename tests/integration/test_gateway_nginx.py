@@ -170,6 +170,17 @@ def test_the_apps_streams_pass_event_by_event(gateway, backend, path) -> None:
             backend.control("/release", "POST")
 
 
+@pytest.mark.parametrize("name", ["default", "include", "colleague-0", "colleague-10", "colleague-499"])
+def test_a_client_among_hundreds_is_told_apart_whatever_its_name(gateway, name) -> None:
+    answer = gateway.get("/v1/models", bearer(KEYS[name]))
+    assert answer.status == 200
+    marker = answer.headers["x-request-id"]
+    until(lambda: marker in gateway.logs(), 5, "the request is in the log")
+    [line] = [json.loads(line) for line in gateway.logs().splitlines() if marker in line]
+    assert (line["client"], line["key"]) == (name, name)
+    assert gateway.get("/v1/models", bearer(KEYS[name].swapcase())).status == 401
+
+
 def test_a_client_stays_within_its_paths_on_both_ports(gateway) -> None:
     key = bearer(KEYS["models-only"])
     assert gateway.get("/v1/models", key).status == 200
