@@ -6,47 +6,27 @@ python -m bench.app [--stack dev | --base-url http://127.0.0.1:8000/v1]
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quickstart import python_env
-from quickstart.console import StepFailed, main_guard, step
+from quickstart.app_script import found_by, key_file, refuse_far_stack
+from quickstart.console import main_guard, step
 from quickstart.paths import REPOSITORY
 from quickstart.pulumi import outputs
 
 PAGE = REPOSITORY / "docs" / "bench-app.md"
+PROBE = Path(__file__).with_name("app_probe.py")
 GOAL_FACTOR, GOAL_LISTING_MS, GOAL_GROWTH_MIB = 1.05, 50.0, 10.0
 
 
 def measure(base_url: str, api_key: str) -> dict[str, Any]:
-    """Run the probe where the app's dependencies are."""
-    with tempfile.TemporaryDirectory() as scratch, step("Measure the app") as current:
-        key_file, answers = Path(scratch) / "key", Path(scratch) / "answers.json"
-        key_file.touch(mode=0o600)
-        key_file.write_text(api_key)
-        probe = Path(__file__).with_name("app_probe.py")
-        command = [str(python_env.APP_TESTS.python()), str(probe), base_url, str(key_file)]
-        told = deque[str](maxlen=15)
-        with (
-            answers.open("w") as output,
-            subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True) as running,
-        ):
-            for line in running.stderr or ():
-                told.append(line.rstrip())
-                current.say(told[-1])
-        if running.returncode:
-            raise StepFailed("the measurement broke off", "make up", told)
-        found: dict[str, Any] = json.loads(answers.read_text(encoding="utf-8"))
-    return found
+    with key_file(api_key) as key, step("Measure the app") as current:
+        return found_by(PROBE, [base_url, str(key)], current)
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, str, str]]:
@@ -124,7 +104,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--base-url", help="a model server without a key, instead of a stack's")
     given = parser.parse_args(arguments)
     stack = {} if given.base_url else outputs(given.stack)
-    python_env.APP_TESTS.ensure()
+    if stack:
+        refuse_far_stack(given.stack, stack)
     found = measure(given.base_url or stack["api_url"], stack.get("api_key", ""))
     text = page(rows(found), stack["model"]["repo"] if stack else "a model server given by its address")
     PAGE.write_text(text, encoding="utf-8")

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
-from collections import deque
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from quickstart import python_env
+import httpx
+
+from quickstart.app_script import found_by, key_file, refuse_far_stack
 from quickstart.console import StepFailed, main_guard, step
 from quickstart.paths import REPOSITORY
 from quickstart.pulumi import outputs
 
 PAGE = REPOSITORY / "docs" / "eval.md"
+SCRIPT = REPOSITORY / "services" / "pageindex_app" / "evaluate.py"
 VARIANTS = {
     "both": "words and tree (as served)",
     "words": "words alone (BM25)",
@@ -33,30 +31,10 @@ SETS = {
 
 def evaluate(base_url: str, api_key: str, context_tokens: int, every: int, variants: list[str]) -> dict[str, Any]:
     """Run the app's own code, with nothing between it and the model but the gateway."""
-    with tempfile.TemporaryDirectory() as scratch, step("Ask the samples' questions") as current:
-        key_file = Path(scratch) / "key"
-        key_file.touch(mode=0o600)
-        key_file.write_text(api_key)
-        environment = {
-            **os.environ,
-            "VLLM_BASE_URL": base_url,
-            "VLLM_API_KEY_FILE": str(key_file),
-            "CONTEXT_TOKENS": str(context_tokens),
-        }
-        script = REPOSITORY / "services" / "pageindex_app" / "evaluate.py"
-        command = [str(python_env.APP_TESTS.python()), str(script), *variants, "--every", str(every)]
-        answers, told = Path(scratch) / "answers.json", deque[str](maxlen=15)
-        with (
-            answers.open("w") as output,  # a pipe would fill up while the progress is read
-            subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.PIPE, text=True) as running,
-        ):
-            for line in running.stderr or ():
-                told.append(line.rstrip())
-                current.say(told[-1])
-        if running.returncode:
-            raise StepFailed("the evaluation broke off", "make up", told)
-        found: dict[str, Any] = json.loads(answers.read_text(encoding="utf-8"))
-    return found
+    with key_file(api_key) as key, step("Ask the samples' questions") as current:
+        return found_by(SCRIPT, [*variants, "--every", str(every)], current, {
+            "VLLM_BASE_URL": base_url, "VLLM_API_KEY_FILE": str(key), "CONTEXT_TOKENS": str(context_tokens),
+        })  # fmt: skip
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -127,7 +105,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--write", action="store_true", help="write docs/eval.md")
     given = parser.parse_args(arguments)
     stack = outputs(given.stack)
-    python_env.APP_TESTS.ensure()
+    refuse_far_stack(given.stack, stack)
     context_tokens = _context_tokens(stack["api_url"], stack["api_key"])
     found = evaluate(stack["api_url"], stack["api_key"], context_tokens, given.every, given.variants)
     print("\n".join(table(found)))
@@ -139,8 +117,6 @@ def main(arguments: list[str]) -> int:
 
 def _context_tokens(api_url: str, api_key: str) -> int:
     """The window with which vLLM serves the model, as vLLM itself says it."""
-    import httpx  # of the program's environment; this module is read without it by `python3 -m quickstart`
-
     answer = httpx.get(f"{api_url}/models", headers={"Authorization": f"Bearer {api_key}"}, trust_env=False, timeout=30)
     if answer.is_error:
         raise StepFailed(f"{api_url}/models answered {answer.status_code}", "make up")
