@@ -6,6 +6,7 @@ import re
 import tempfile
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from . import citations
 from .answering import Answer, Event, Source, Stage, Token, Turn
 from .errors import AppError, model_unavailable
 from .follow_up import last_turns
-from .logs import request_id
+from .model_headers import model_headers
 from .offline import go_offline
 from .search import DocumentIndex, Passage
 from .settings import Settings
@@ -92,7 +93,7 @@ class Agent:
                     stream=True,
                     citations=True,
                     max_turns=_TURNS_MOST,
-                    extra_headers={"X-Request-Id": request_id.get()},
+                    extra_headers=model_headers(),
                 )
                 try:
                     for event in stream.events:
@@ -114,11 +115,10 @@ class _Run:
         self._stopped = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[dict[str, Any] | Exception | None] = asyncio.Queue()
-        self._request_id = request_id.get()
-        threading.Thread(target=self._run, daemon=True, name="agent").start()
+        # The thread says to the model, and logs, whose request it works on.
+        threading.Thread(target=copy_context().run, args=(self._run,), daemon=True, name="agent").start()
 
     def _run(self) -> None:
-        request_id.set(self._request_id)
         try:
             for event in self._work(self._stopped):
                 self._put(event)

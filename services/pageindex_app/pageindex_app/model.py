@@ -13,8 +13,8 @@ from openai.types import CompletionUsage
 
 from . import token_usage
 from .errors import AppError, model_unavailable
-from .logs import request_id
 from .metrics import Metrics
+from .model_headers import model_headers
 from .settings import Settings
 
 _READY_TIMEOUT_S = 3.0
@@ -136,7 +136,7 @@ class ModelClient:
             model=self._settings.vllm_model,
             messages=messages,  # type: ignore[arg-type]
             temperature=0.0,
-            extra_headers={"X-Request-Id": request_id.get()},
+            extra_headers=model_headers(),
             # Models that think aloud need not do so to copy a fact; others ignore the field.
             extra_body={"chat_template_kwargs": {"enable_thinking": False}},
             **options,

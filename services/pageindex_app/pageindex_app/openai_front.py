@@ -21,6 +21,7 @@ from .answering import Answer, Event, Stage, Turn, final
 from .citations import Citation
 from .dependencies import Parts
 from .errors import AppError, unforeseen
+from .leaving import unless_left
 from .library import Document, Library
 from .routes_ask import log_answer
 from .token_usage import TokenUsage
@@ -95,7 +96,7 @@ def get_model(parts: Parts, model: str) -> dict[str, Any]:
 
 
 @router.post("/chat/completions", response_model=None)
-async def chat(parts: Parts, body: ChatRequest) -> Response | dict[str, Any]:
+async def chat(parts: Parts, body: ChatRequest, request: Request) -> Response | dict[str, Any]:
     """The last message of the user is the question, what was said before is its context."""
     _refuse_what_cannot_be_done(body)
     document = _document(parts.library, body.model)
@@ -107,7 +108,7 @@ async def chat(parts: Parts, body: ChatRequest) -> Response | dict[str, Any]:
     if body.stream:
         with_usage = bool(body.stream_options and body.stream_options.include_usage)
         return sse.response(_stream(events, reply, started, usage if with_usage else None))
-    answer = await final(events)
+    answer = await unless_left(request, final(events))
     log_answer(answer, started)
     message = {"role": "assistant", "content": _content(answer), "refusal": None}
     return {

@@ -17,7 +17,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
-    vllm_base_url: str = Field("http://vllm-0:8000/v1", description="OpenAI-compatible server, with /v1.")
+    vllm_base_url: str = Field("http://gateway:8083/v1", description="OpenAI-compatible server, with /v1.")
     vllm_model: str = Field("default", min_length=1, description="Name under which vLLM serves the model.")
     vllm_api_key_file: Path = Field(
         Path("/run/pageindex-stack/vllm-key"), description="File with vLLM's key; absent means none."

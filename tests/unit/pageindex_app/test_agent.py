@@ -64,7 +64,8 @@ def test_the_agent_reads_pages_with_tools_and_its_tags_become_checked_citations(
     (citation,) = answer["citations"]
     assert (citation["document"], citation["pages"]) == ("harbour-report-2025.pdf", [4])
     assert "11.8 metres deep" in citation["quote"]
-    assert model.headers[-1].get("X-Request-Id", model.headers[-1].get("x-request-id")) == "agent-1"
+    told = {name.lower(): value for name, value in model.headers[-1].items()}
+    assert (told["x-request-id"], told["x-session-id"]) == ("agent-1", citation["document_id"])
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,21 @@ def upload(client: TestClient, name: str, content: bytes) -> dict[str, object]:
     return document
 
 
+def session_of(asked: list[dict[str, str]]) -> set[str]:
+    return {{name.lower(): value for name, value in headers.items()}.get("x-session-id", "") for headers in asked}
+
+
+def test_questions_to_one_document_go_to_one_replica_and_others_to_any(
+    client: TestClient, shared_model: FakeModel, harbour: str
+) -> None:
+    before = len(shared_model.headers)
+    client.post("/api/ask", json={"question": QUESTION, "document_ids": [harbour]})
+    between = len(shared_model.headers)
+    assert session_of(shared_model.headers[before:between]) == {harbour}
+    client.post("/api/ask", json={"question": QUESTION})
+    assert session_of(shared_model.headers[between:]) == {""}
+
+
 def test_health_says_only_that_the_process_is_alive(client: TestClient) -> None:
     assert client.get("/health").json() == {"status": "alive"}
 

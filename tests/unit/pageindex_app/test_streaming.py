@@ -75,20 +75,28 @@ def long_answer(_: dict[str, Any]) -> str:
     return "deep " * 400
 
 
-@pytest.mark.parametrize("headers", [STREAM, {}], ids=["streaming", "waiting for the whole answer"])
+ASK = ("/api/ask", {"question": QUESTION})
+CHAT = ("/v1/chat/completions", {"model": "pageindex", "messages": [{"role": "user", "content": QUESTION}]})
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "headers"),
+    [(*ASK, STREAM), (*ASK, {}), (*CHAT, {})],
+    ids=["streaming", "waiting for the whole answer", "waiting, as OpenAI's clients do"],
+)
 def test_a_client_that_leaves_ends_the_models_work(
-    live: tuple[httpx.Client, FakeModel], headers: dict[str, str]
+    live: tuple[httpx.Client, FakeModel], path: str, body: dict[str, Any], headers: dict[str, str]
 ) -> None:
     client, model = live
     model.answer, model.delay_per_token_s, before = long_answer, 0.05, model.hung_up
     asked = len(model.requests)
     try:
         if headers:
-            with client.stream("POST", "/api/ask", json={"question": QUESTION}, headers=headers) as reply:
+            with client.stream("POST", path, json=body, headers=headers) as reply:
                 assert any("event: token" in line for line in reply.iter_lines())
         else:
             with pytest.raises(httpx.ReadTimeout):
-                client.post("/api/ask", json={"question": QUESTION}, timeout=2)
+                client.post(path, json=body, timeout=2)
             assert len(model.requests) > asked
         until("ended upstream", lambda: model.hung_up > before, 20)
     finally:
