@@ -211,7 +211,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
 
 def main(arguments: list[str]) -> int:
     argparse.ArgumentParser(prog="python -m bench.gateway", description=__doc__).parse_args(arguments)
-    lab.images.ensure([resolve_image("nginx")], lab.engine.ensure())
+    lab.images.ensure([resolve_image("nginx"), resolve_image("python")], lab.engine.ensure())
     busy = os.getloadavg()[0]
     with step("Contestants") as current:
         prepare(current)

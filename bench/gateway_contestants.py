@@ -25,7 +25,7 @@ from quickstart.paths import cache
 ROUTERS = ("vllm-router==0.1.17", "litellm[proxy]==1.105.3")
 VENV = cache() / "bench-gateway"
 BACKEND_PORT, STREAM_PORT = 18600, 18601
-OURS_PORT, DOCUMENTED_PORT, VLLM_ROUTER_PORT, LITELLM_PORT = 18610, 18620, 18630, 18640
+OURS_PORT, DOCUMENTED_PORT, VLLM_ROUTER_PORT, LITELLM_PORT, BARE_PORT = 18610, 18620, 18630, 18640, 18650
 MODEL = "default"
 KEY = "bench-" + "k" * 58
 BACKEND_KEY = "backend-" + "k" * 56
@@ -45,6 +45,25 @@ server {
         proxy_set_header X-Real-IP $remote_addr;
         proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
         proxy_set_header X-Forwarded-Proto $scheme;
+    }
+}
+"""
+# The least that a proxy does, as a floor under what the others add: connections are kept, and nothing else.
+BARE = """
+daemon off;
+worker_processes auto;
+error_log stderr crit;
+pid /tmp/bare.pid;
+events { worker_connections 4096; }
+http {
+    access_log off;
+    keepalive_requests 1000000;
+    client_body_buffer_size 512k;
+    upstream backend { zone backend 64k; server 127.0.0.1:%d; keepalive 128; keepalive_requests 1000000; }
+    server {
+        listen 127.0.0.1:%d reuseport backlog=4096;
+        location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
+                     proxy_buffering off; }
     }
 }
 """
@@ -121,6 +140,7 @@ CONTESTANTS = (
     Contestant("direct", BACKEND_PORT, "the backend itself", {"Authorization": f"Bearer {BACKEND_KEY}"}),
     Contestant("this gateway", OURS_PORT, "as deployed: 20 keys, limits, log, metrics, sessions",
                {"Authorization": f"Bearer {KEY}"}),
+    Contestant("bare nginx", BARE_PORT, "kept connections and nothing else: no key, no limit, no log; the floor"),
     Contestant("documented nginx", DOCUMENTED_PORT, "the configuration of vLLM's guide, without keys"),
     Contestant("vllm-router", VLLM_ROUTER_PORT, f"{ROUTERS[0]}, policy round_robin, without keys"),
     Contestant("litellm", LITELLM_PORT, f"{ROUTERS[1].replace('[proxy]', '')}, one worker, one key",
@@ -159,8 +179,9 @@ def running() -> Iterator[None]:
         stack.enter_context(_process([sys.executable, str(Path(__file__).with_name("gateway_backend.py")),
                                       str(STREAM_PORT)], folder / "stream.log"))  # fmt: skip
         stack.enter_context(_nginx({"nginx.conf": backend}, ["nginx", "-e", "stderr", "-c"]))
-        stack.enter_context(_nginx(ours(), None))
+        stack.enter_context(_gateway())
         stack.enter_context(_nginx({"nginx.conf": documented}, ["nginx", "-e", "stderr", "-c"]))
+        stack.enter_context(_nginx({"nginx.conf": BARE % (BACKEND_PORT, BARE_PORT)}, ["nginx", "-e", "stderr", "-c"]))
         router = [str(VENV / "bin/vllm-router"), "--host", "127.0.0.1", "--port", str(VLLM_ROUTER_PORT),
                   "--worker-urls", f"http://127.0.0.1:{BACKEND_PORT}", "--policy", "round_robin",
                   "--prometheus-port", str(VLLM_ROUTER_PORT + 1), "--log-level", "warning"]  # fmt: skip
@@ -198,17 +219,37 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _nginx(files: dict[str, str], command: list[str] | None) -> Iterator[None]:
+def _gateway() -> Iterator[None]:
+    """As deployed, with the container beside it that counts its requests."""
+    name = f"bench-gateway-metrics-{secrets.token_hex(3)}"
+    script = Path(gw.__file__).parents[1] / "services" / "gateway" / gw.METRICS_SCRIPT
+    try:
+        _docker("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs",
+                "--opt", f"o=size={gw.METRICS_MIB}m,mode=1777", name)  # fmt: skip
+        with _nginx(ours(), None, lines_volume=name):
+            _docker("create", "--name", name, "--user", gw.USER, "--read-only", "--cap-drop", "ALL",
+                    "-v", f"{name}:{gw.METRICS_DIR}", "--entrypoint", "python", resolve_image("python"),
+                    f"/{gw.METRICS_SCRIPT}")  # fmt: skip
+            _docker("cp", str(script), f"{name}:/{gw.METRICS_SCRIPT}")
+            _docker("start", name)
+            yield
+    finally:
+        for remove in (("rm", "-f", name), ("volume", "rm", name)):
+            subprocess.run(["docker", *remove], env=environment(), capture_output=True, check=False)
+
+
+@contextmanager
+def _nginx(files: dict[str, str], command: list[str] | None, lines_volume: str | None = None) -> Iterator[None]:
     """A container on the host's network, with the log settings of every container of the stack."""
     name = f"bench-gateway-{secrets.token_hex(3)}"
     start = [*command, f"{gw.CONFIG_DIR}/nginx.conf"] if command else list(gw.START)
     limits = ("--log-opt", f"max-size={LOG_LIMITS[0]}m", "--log-opt", f"max-file={LOG_LIMITS[1]}")
-    places = (STATE_DIR, gw.METRICS_DIR, "/tmp")  # noqa: S108 (of the container)
-    tmpfs = [part for path in places for part in ("--tmpfs", f"{path}:mode=1777")]
+    mounts = [part for path in (STATE_DIR, "/tmp") for part in ("--tmpfs", f"{path}:mode=1777")]  # noqa: S108
+    mounts += ["-v", f"{lines_volume}:{gw.METRICS_DIR}"] if lines_volume else []
     try:
         _docker("volume", "create", name)
         _docker("create", "--name", name, "--network", "host", "--user", gw.USER, "--read-only", "--cap-drop", "ALL",
-                "--log-driver", "json-file", *limits, *tmpfs, "-v", f"{name}:{gw.CONFIG_DIR}",
+                "--log-driver", "json-file", *limits, *mounts, "-v", f"{name}:{gw.CONFIG_DIR}",
                 "--entrypoint", start[0], resolve_image("nginx"), *start[1:])  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             for file, text in files.items():

@@ -58,6 +58,16 @@ def test_a_request_that_moved_on_counts_for_the_replica_that_answered(metrics: M
     assert found["pageindex_gateway_first_byte_seconds_sum", "[('port', '8080')]"] == 0.3
 
 
+def test_equal_lines_count_as_often_as_they_came(metrics: ModuleType) -> None:
+    one_by_one, at_once = metrics.Requests(), metrics.Requests()
+    for each in (line(), line(rate="REJECTED", status=429)):
+        for _ in range(3):
+            one_by_one.add(each)
+        at_once.add(each, 3)
+    assert list(at_once.lines()) == list(one_by_one.lines())
+    assert sum(at_once.answered.values()) == 6
+
+
 def test_a_line_that_is_not_whole_is_left_out(metrics: ModuleType) -> None:
     requests = metrics.Requests()
     for broken in ("", "alice", line() + "\tmore", line()[:20]):
