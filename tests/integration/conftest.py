@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +43,20 @@ class Stack:
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack, up and checked; destroyed at the end whatever happened, and its weights removed."""
-    project = Project(tmp_path_factory.mktemp("stack"), f"test-{uuid.uuid4().hex[:6]}")  # apart from another run's
+    """The dev stack."""
+    with deployed(tmp_path_factory.mktemp("stack"), {}) as up:
+        yield up
+
+
+@contextmanager
+def deployed(directory: Path, vllm: Mapping[str, Any], program: Path | None = None) -> Iterator[Stack]:
+    """A dev stack with these settings of vLLM, up and checked; in the end it is destroyed, and its weights removed."""
+    project = Project(directory, f"test-{uuid.uuid4().hex[:6]}")  # apart from another run's
+    if program:
+        (directory / "__main__.py").unlink()
+        (directory / "__main__.py").symlink_to(program)
     settings = dev_config(free_port(), free_port())
+    settings["vllm"] = {**settings["vllm"], **vllm}
     project.write_stack_file(settings)
     project.pulumi("stack", "init", project.stack)
     try:

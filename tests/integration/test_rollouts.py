@@ -6,19 +6,23 @@ ROLLOUT_ROUNDS repeats the rolling switch, which the suite does once.
 from __future__ import annotations
 
 import itertools
+import json
 import os
-import uuid
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.conftest import Stack, dev_config, remove_leftovers
+from tests.integration.conftest import Stack, deployed
 from tests.integration.load import Load
-from tests.integration.pulumi_project import Project, docker, free_port
+from tests.integration.pulumi_project import docker
+from tests.integration.test_stack_changes import kill_engine
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
+OUT_S, BACK_S = 2.0, 5.0  # within which a dead replica gets no requests, and a healthy one does
+PATIENCE_S = 600.0
 ROUNDS = int(os.environ.get("ROLLOUT_ROUNDS", "1"))
 SEEDS = itertools.count(1)  # a flag that changes nothing but the replica that has it
 PROGRAM = Path(__file__).with_name("replicas_program.py")
@@ -29,19 +33,8 @@ SMALL = {"max_model_len": 2048, "max_num_seqs": 4, "cpu_kv_cache_gib": 1, "memor
 @pytest.fixture(scope="module")
 def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack of this module's own; each test says which rollout it has."""
-    project = Project(tmp_path_factory.mktemp("rollouts"), f"test-{uuid.uuid4().hex[:6]}")
-    (project.directory / "__main__.py").unlink()
-    (project.directory / "__main__.py").symlink_to(PROGRAM)
-    settings = dev_config(free_port(), free_port())
-    settings["vllm"] = {**settings["vllm"], **SMALL}
-    project.write_stack_file(settings)
-    project.pulumi("stack", "init", project.stack)
-    try:
-        project.up()
-        yield Stack(project, settings)
-    finally:
-        project.pulumi("destroy", "--stack", project.stack, "--yes", "--skip-preview", ok=False)
-        remove_leftovers(project.prefix)
+    with deployed(tmp_path_factory.mktemp("rollouts"), SMALL, PROGRAM) as stack:
+        yield stack
 
 
 def configure(stack: Stack, **vllm: Any) -> None:
@@ -64,9 +57,25 @@ def replicas(stack: Stack) -> dict[str, str]:
     return dict(line.split() for line in lines.splitlines())
 
 
+def having(stack: Stack, count: int) -> list[str]:
+    """Names of its replicas, after an `up` where there are more or fewer."""
+    if len(replicas(stack)) != count:
+        configure(stack, rollout="rolling" if count > 1 else "recreate", replicas=count)
+        stack.project.up()
+    return sorted(replicas(stack))
+
+
 def load(stack: Stack, clients: int = 4) -> Load:
     outputs = stack.project.outputs()
     return Load(outputs["api_url"], outputs["api_key"], clients)
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
+        time.sleep(0.1)
+    return found
 
 
 def told(requests: Load, what: str) -> None:
@@ -78,7 +87,7 @@ def told(requests: Load, what: str) -> None:
 
 
 def test_blue_green_under_load_loses_no_request_and_cuts_no_stream(rolling: Stack) -> None:
-    [before] = replicas(rolling)
+    [before] = having(rolling, 1)
     configure(rolling, rollout="blue-green", **another())
     with load(rolling) as requests:
         rolling.project.up()
@@ -90,7 +99,7 @@ def test_blue_green_under_load_loses_no_request_and_cuts_no_stream(rolling: Stac
 
 
 def test_a_switch_that_fails_goes_back_to_the_old_model_and_says_both(rolling: Stack) -> None:
-    [before] = replicas(rolling)
+    [before] = having(rolling, 1)
     good = rolling.settings
     configure(rolling, rollout="recreate", extra_flags={"no-such-flag": 1})
     failed = rolling.project.up(ok=False)
@@ -113,14 +122,29 @@ def test_a_switch_that_fails_goes_back_to_the_old_model_and_says_both(rolling: S
     rolling.project.pulumi("preview", "--stack", rolling.project.stack, "--expect-no-changes", "--refresh")
 
 
+def test_recreate_answers_503_with_a_retry_after_that_counts_down_to_the_new_model(rolling: Stack) -> None:
+    having(rolling, 1)
+    last = json.loads(docker("exec", f"{rolling.project.prefix}-gateway", "cat", "/var/tmp/rollout.json"))
+    configure(rolling, rollout="recreate", **another())
+    with load(rolling) as requests:
+        rolling.project.up()
+        done_s = time.monotonic()
+        until(lambda: len(requests.since(done_s)) >= 8, "some requests after it")
+    told(requests, "recreate")
+    assert {(request.status, request.fault) for request in requests.requests} == {(200, ""), (503, "")}
+    assert [request for request in requests.since(done_s) if request.status != 200] == []
+    waits = [request.retry_after_s or 0 for request in sorted(requests.failed, key=lambda request: request.began_s)]
+    assert waits[0] >= last["start_s"]
+    assert min(waits) >= 1
+    assert waits[len(waits) // 2] < waits[0], "it counts down"
+
+
 def test_rolling_under_load_loses_no_request_round_after_round(rolling: Stack) -> None:
-    [first] = replicas(rolling)
-    configure(rolling, rollout="rolling", replicas=2)
-    rolling.project.up()
-    assert first in replicas(rolling), "one more replica replaces none"
+    [first] = having(rolling, 1)
+    assert first in having(rolling, 2), "one more replica replaces none"
     for turn in range(ROUNDS):
         before = set(replicas(rolling))
-        configure(rolling, **another())
+        configure(rolling, rollout="rolling", **another())
         with load(rolling) as requests:
             rolling.project.up()
         told(requests, f"rolling, round {turn + 1}")
@@ -128,3 +152,29 @@ def test_rolling_under_load_loses_no_request_round_after_round(rolling: Stack) -
         after = replicas(rolling)
         assert list(after.values()) == ["running", "running"]
         assert not before & set(after)
+
+
+def test_a_replica_that_dies_is_out_at_once_and_back_when_it_is_healthy(rolling: Stack) -> None:
+    name = having(rolling, 2)[0]
+    gateway = f"{rolling.project.prefix}-gateway"
+    started = docker("inspect", "--format", "{{.State.StartedAt}}", name)
+
+    def again() -> bool:
+        return docker("inspect", "--format", "{{.State.StartedAt}}", name) != started
+
+    def healthy() -> bool:
+        return docker("inspect", "--format", "{{.State.Health.Status}}", name) == "healthy"
+
+    def reached() -> bool:
+        address = docker("inspect", "--format", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
+        lines = docker("logs", "--since", "2s", gateway).splitlines()
+        return any(f'"upstream":"{address}:8000","upstream_status":"200"' in line for line in lines)
+
+    with load(rolling) as requests:
+        kill_engine(name)
+        until(again, "it has ended and starts again")
+        dead_s = time.monotonic()
+        until(healthy, "it is healthy again")
+        until(reached, "requests reach it again", BACK_S)
+    told(requests, "one of two killed")
+    assert [request for request in requests.since(dead_s + OUT_S) if request.status != 200 or request.fault] == []
