@@ -9,20 +9,19 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.integration.conftest import Stack, deployed
+from tests.integration.faults import kill_engine, until
 from tests.integration.load import Load
 from tests.integration.pulumi_project import docker
-from tests.integration.test_stack_changes import kill_engine
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 OUT_S, BACK_S = 2.0, 5.0  # within which a dead replica gets no requests, and a healthy one does
-PATIENCE_S = 600.0
 ROUNDS = int(os.environ.get("ROLLOUT_ROUNDS", "1"))
 SEEDS = itertools.count(1)  # a flag that changes nothing but the replica that has it
 PROGRAM = Path(__file__).with_name("replicas_program.py")
@@ -68,14 +67,6 @@ def having(stack: Stack, count: int) -> list[str]:
 def load(stack: Stack, clients: int = 4) -> Load:
     outputs = stack.project.outputs()
     return Load(outputs["api_url"], outputs["api_key"], clients)
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.1)
-    return found
 
 
 def told(requests: Load, what: str) -> None:

@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import json
 import socket
-import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from planning.images import resolve_image
 from tests.integration.conftest import Stack
+from tests.integration.faults import kill_engine, until
 from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, replica, started_at
 
 pytestmark = pytest.mark.integration
-RECOVERY_S = 420.0  # vLLM starts in 30 s on idle cores, and in minutes on busy ones
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = RECOVERY_S) -> Any:
-    """Poll until the condition holds; returns what it returned."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.5)
-    raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
 
 
 def with_max_num_seqs(stack: Stack, count: int) -> dict[str, Any]:
@@ -80,15 +67,6 @@ def test_a_vllm_whose_engine_dies_answers_503_with_retry_after_and_comes_back_by
     until(lambda: api.post("/v1/completions", json=body).status_code == 200, "vLLM is back")
     assert started_at(name) != before
     until(lambda: app.get("/ready").status_code == 200, "the app is ready again")
-
-
-def kill_engine(container: str) -> None:
-    """End vLLM's engine process as the out-of-memory killer would; the server then ends itself."""
-    code = (
-        "import os; others = [int(name) for name in os.listdir('/proc') if name.isdigit()];"
-        "[os.kill(pid, 9) for pid in others if pid not in (1, os.getpid())]"
-    )
-    docker("exec", container, "python3", "-c", code, ok=False)  # the container may end before the command does
 
 
 def test_a_removed_container_comes_back_with_refresh_and_the_checks_meet_a_sample_that_is_kept(stack: Stack) -> None:
