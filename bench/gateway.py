@@ -168,10 +168,13 @@ def rows(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
     return lines
 
 
-def goals(loads: Loads) -> list[str]:
+def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
     ours, router = added_ms(loads, OURS, "p50_ms"), added_ms(loads, ROUTER, "p50_ms")
     by_router, by_documented = factor(loads, OURS, ROUTER, 64), factor(loads, OURS, DOCUMENTED, 64)
+    pairs = zip(streams[OURS], streams[DIRECT], strict=True)
+    slower = median([its.between_ms / direct.between_ms - 1 for its, direct in pairs])
     return [
+        _goal("time between a stream's pieces within 2 % of direct", f"{slower:+.1%}", slower <= 0.02),
         _goal("added p50 at most half of vllm-router's", f"{ours:.3f} ms to {router:.3f} ms", ours <= router / 2),
         _goal("at least twice vllm-router's requests a second at 64", f"{by_router:.1f} times", by_router >= 2),
         _goal("at least 2.5 times the documented nginx's at 64", f"{by_documented:.1f} times", by_documented >= 2.5),
@@ -204,7 +207,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         "",
         "| goal | measured | |",
         "| --- | --- | --- |",
-        *goals(loads),
+        *goals(loads, streams),
         "",
     ])  # fmt: skip
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
+import time
 from urllib.parse import urlsplit
 
 import pytest
 
 from planning.gateway_config import API_PORT, APP_PORT, GatewayConfig
 from tests.integration.conftest import Stack
+from tests.integration.faults import until
 from tests.integration.gateway_attacks import attacks, raw
 from tests.integration.gateway_rig import Answer, bearer, exchange
 from tests.integration.pulumi_project import docker, replica
@@ -97,3 +100,20 @@ def test_every_hostile_request_gets_its_promised_status(door: Door, stack: Stack
     logs = docker("logs", f"{stack.project.prefix}-gateway")
     assert door.key not in logs
     assert door.vllm_key not in logs
+
+
+def test_a_client_that_leaves_ends_its_request_in_vllm_long_before_its_last_token(door: Door, stack: Stack) -> None:
+    body = {"model": "default", "prompt": "1, 2,", "max_tokens": 2000, "ignore_eos": True, "stream": True}
+    with stack.client("api_url") as client, client.stream("POST", "/v1/completions", json=body) as answer:
+        assert next(answer.iter_lines()).startswith("data: ")
+        assert running_requests(door.vllm) == 1
+    left_s = time.monotonic()
+    until(lambda: running_requests(door.vllm) == 0, "vLLM works on nothing", 10)
+    print(f"vLLM was seen at rest {time.monotonic() - left_s:.2f} s after the client left")
+
+
+def running_requests(container: str) -> int:
+    figures = docker("exec", container, "curl", "-fsS", "http://127.0.0.1:8000/metrics")
+    return int(
+        sum(map(float, re.findall(r"^vllm:num_requests_(?:running|waiting)\{[^}]*\} (\S+)$", figures, re.MULTILINE)))
+    )

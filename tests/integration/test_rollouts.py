@@ -1,4 +1,4 @@
-"""Models replaced while clients ask without a pause: real vLLM replicas behind the real gateway.
+"""Real vLLM replicas behind the real gateway, and clients that ask without a pause: models replaced, too many requests.
 
 ROLLOUT_ROUNDS repeats the rolling switch, which the suite does once.
 """
@@ -26,7 +26,10 @@ ROUNDS = int(os.environ.get("ROLLOUT_ROUNDS", "1"))
 SEEDS = itertools.count(1)  # a flag that changes nothing but the replica that has it
 PROGRAM = Path(__file__).with_name("replicas_program.py")
 # Small, so that two start side by side on two cores.
-SMALL = {"max_model_len": 2048, "max_num_seqs": 4, "cpu_kv_cache_gib": 1, "memory_gib": 6, "drain_timeout_s": 300}
+SMALL = {
+    "max_model_len": 2048, "max_num_seqs": 4, "cpu_kv_cache_gib": 1, "memory_gib": 6, "drain_timeout_s": 300,
+    "max_queued_requests": 8,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,15 @@ def told(requests: Load, what: str) -> None:
     streams = sum(request.stream for request in requests.requests)
     print(f"{what}: {len(requests.requests)} requests ({streams} streams), {len(requests.failed)} failed, "
           f"longest {longest:.1f} s")  # fmt: skip
+
+
+def test_more_requests_than_vllm_queues_get_503_with_retry_after_and_the_others_their_answer(rolling: Stack) -> None:
+    having(rolling, 1)
+    with load(rolling, clients=40) as requests:
+        until(lambda: requests.failed and len(requests.requests) > len(requests.failed), "answers of both kinds")
+    told(requests, "40 clients, room for 12 requests")
+    assert {(request.status, request.fault) for request in requests.requests} == {(200, ""), (503, "")}
+    assert all(request.retry_after_s for request in requests.failed)
 
 
 def test_blue_green_under_load_loses_no_request_and_cuts_no_stream(rolling: Stack) -> None:
