@@ -28,18 +28,23 @@ class Postings:
 
     def beginning_with(self, term: str) -> Iterator[str]:
         """Other terms that are ``term`` and a few letters more."""
-        if len(term) < PREFIX_CHARS or term[0].isdigit():
-            return
         for other in self._sorted[bisect_left(self._sorted, term) :]:
             if not other.startswith(term):
                 return
-            if 0 < len(other) - len(term) <= PREFIX_TAIL:
+            if begins(other, term):
                 yield other
 
 
-def idf(term: str, corpora: Sequence[Postings]) -> float:
-    """How telling a term is over all texts; never negative."""
-    total = sum(len(corpus.lengths) for corpus in corpora)
+def begins(other: str, term: str) -> bool:
+    """Whether ``other`` is ``term`` and a few letters more."""
+    if len(term) < PREFIX_CHARS or term[0].isdigit():
+        return False
+    return other.startswith(term) and 0 < len(other) - len(term) <= PREFIX_TAIL
+
+
+def idf(term: str, corpora: Sequence[Postings], elsewhere: int = 0) -> float:
+    """How telling a term is over all texts, and so many more without it; never negative."""
+    total = sum(len(corpus.lengths) for corpus in corpora) + elsewhere
     holding = sum(len(corpus.of.get(term, ())) for corpus in corpora)
     return math.log(1 + (total - holding + 0.5) / (holding + 0.5))
 

@@ -15,7 +15,7 @@ from .dependencies import Parts
 log = logging.getLogger(__name__)
 router = APIRouter(tags=["documents"])
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0  # the process itself ends after 10 s of computing
 _AT_ONCE = asyncio.Semaphore(2)
 _PACKAGE_ROOT = str(Path(__file__).resolve().parents[1])
 

@@ -39,10 +39,11 @@ class Hit:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """What was found: passages best first, and the pages they were taken from, best first."""
+    """What was found: passages best first, the pages they were taken from, best first, and which the model chose."""
 
     hits: list[Hit]
     pages: list[tuple[DocumentIndex, int]]
+    chosen: frozenset[tuple[str, int]] = frozenset()  # (document's id, page number)
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,16 @@ async def retrieve(
     if parts.sections:
         worth = [item for item, hit in zip(titled, by_title, strict=False) if hit[0] >= WORTH * by_title[0][0]]
         rankings.append((1.0, _pages_of(worth, best)))
+    chosen: list[Page] = []
     if parts.model:
-        chosen = await _chosen_by_model(question, documents, titled, model, settings)
-        rankings.append((MODEL_WEIGHT, _pages_of(chosen, best)))
+        chosen = _pages_of(await _chosen_by_model(question, documents, titled, model, settings), best)
+        rankings.append((MODEL_WEIGHT, chosen))
     pages = fuse(rankings)[:PAGES_READ]
-    return Retrieval(_hits(documents, pages, found), [(documents[which], page) for which, page in pages])
+    return Retrieval(
+        _hits(documents, pages, found),
+        [(documents[which], page) for which, page in pages],
+        frozenset((documents[which].document_id, page) for which, page in chosen),
+    )
 
 
 def _pages_of(sections: Sequence[tuple[int, Section]], best: dict[Page, float]) -> list[Page]:

@@ -43,8 +43,12 @@ class TwoStep:
             for document, page in found.pages
         ]
         yield Stage("reading_pages", {"pages": pages})
-        sentences = citations.candidates([(hit.document, hit.passage) for hit in found.hits])
-        evidence = citations.Evidence(question, sentences, documents)
+        passages = [(hit.document, hit.passage) for hit in found.hits]
+        passages = citations.about(question, passages, documents, found.chosen)
+        if not passages:
+            yield _nothing()
+            return
+        evidence = citations.Evidence(question, citations.candidates(passages), documents)
         reading = _Reading(self._model, self._settings)
         async for event in reading.stream(question, found.hits):
             yield event
