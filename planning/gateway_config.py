@@ -282,8 +282,8 @@ def _client_limits(config: GatewayConfig) -> list[str]:
 
 
 def _of_client(name: str) -> str:
-    """A map's key: a regular expression, for a client may be called `default`, a word of nginx's own."""
-    return f'"~^{re.escape(name)}$"'
+    """A map's key. A backslash makes a mere name of a word that is nginx's own there."""
+    return rf"\{name}" if name in ("default", "hostnames", "include", "volatile") else name
 
 
 def _allowed_methods(config: GatewayConfig) -> list[str]:

@@ -44,6 +44,7 @@ CONFIG = gw.GatewayConfig(
     default_limits=gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=500),
     clients={
         "sixty": gw.ClientLimits(requests_per_minute=6),
+        "volatile": gw.ClientLimits(requests_per_minute=1),
         "narrow": gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=2),
         "models-only": gw.ClientLimits(allowed_paths=("/v1/models", "/api/documents")),
         "last-year": gw.ClientLimits(expires=date.today() - timedelta(days=1)),

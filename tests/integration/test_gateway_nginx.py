@@ -181,6 +181,11 @@ def test_a_client_among_hundreds_is_told_apart_whatever_its_name(gateway, name) 
     assert gateway.get("/v1/models", bearer(KEYS[name].swapcase())).status == 401
 
 
+def test_a_limit_holds_for_a_client_whose_name_is_a_word_of_nginx(gateway) -> None:
+    key = bearer(KEYS["volatile"])
+    assert [gateway.get("/v1/models", key).status for _ in range(2)] == [200, 429]
+
+
 def test_a_client_stays_within_its_paths_on_both_ports(gateway) -> None:
     key = bearer(KEYS["models-only"])
     assert gateway.get("/v1/models", key).status == 200

@@ -118,21 +118,21 @@ def test_clients_with_the_same_limit_share_a_zone_and_are_not_counted_twice() ->
     assert re.findall(r"limit_req_zone \$requests_(\d+) zone=requests_\1:256k rate=\1r/m;", text) == ["600", "60"]
     assert re.findall(r"limit_req zone=requests_(\d+) burst=(\d+) nodelay;", text) == [("600", "599"), ("60", "59")]
     default_group, slow_group = block(text, "map $client $requests_600 {"), block(text, "map $client $requests_60 {")
-    assert re.findall(r'"~\^(\w)\$" "";', default_group) == ["a", "b"]
-    assert re.findall(r'"~\^(\w)\$" \1;', slow_group) == ["a", "b"]
+    assert re.findall(r'^ +(\w) "";', default_group, re.MULTILINE) == ["a", "b"]
+    assert re.findall(r"^ +(\w) \1;", slow_group, re.MULTILINE) == ["a", "b"]
     assert 'default "";' in slow_group
 
 
 def test_a_client_called_default_has_limits_of_its_own() -> None:
     text = render_nginx_conf(config(clients={"default": {"requests_per_minute": 60}}))
-    assert '"~^default$" default;' in block(text, "map $client $requests_60 {")
+    assert r"\default default;" in block(text, "map $client $requests_60 {")
     assert '"default"' not in text, "a word of nginx's own"
 
 
 def test_one_request_a_minute_needs_no_burst() -> None:
     text = render_nginx_conf(config(clients={"rare": {"requests_per_minute": 1}}))
     assert "limit_req zone=requests_1 nodelay;" in text
-    assert '"~^rare$" 60;' in block(text, "map $client $client_retry_after {")
+    assert " rare 60;" in block(text, "map $client $client_retry_after {")
 
 
 def test_a_restricted_client_is_refused_outside_its_paths() -> None:
