@@ -227,7 +227,7 @@ def _gateway() -> Iterator[None]:
         _docker("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs",
                 "--opt", f"o=size={gw.METRICS_MIB}m,mode=1777", name)  # fmt: skip
         with _nginx(ours(), None, lines_volume=name):
-            _docker("create", "--name", name, "--user", gw.USER, "--read-only", "--cap-drop", "ALL",
+            _docker("create", "--name", name, "--user", gw.USER, "--cap-drop", "ALL",
                     "-v", f"{name}:{gw.METRICS_DIR}", "--entrypoint", "python", resolve_image("python"),
                     f"/{gw.METRICS_SCRIPT}")  # fmt: skip
             _docker("cp", str(script), f"{name}:/{gw.METRICS_SCRIPT}")
