@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -48,7 +49,7 @@ done = function(summary, latency, requests)
     e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
-OURS, DIRECT, DOCUMENTED, ROUTER = "this gateway", "direct", "documented nginx", "vllm-router"
+OURS, DIRECT, DOCUMENTED, ROUTER, BARE = "this gateway", "direct", "documented nginx", "vllm-router", "bare nginx"
 
 
 @dataclass(frozen=True)
@@ -169,20 +170,26 @@ def rows(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
 
 
 def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
-    ours, router = added_ms(loads, OURS, "p50_ms"), added_ms(loads, ROUTER, "p50_ms")
-    by_router, by_documented = factor(loads, OURS, ROUTER, 64), factor(loads, OURS, DOCUMENTED, 64)
-    pairs = zip(streams[OURS], streams[DIRECT], strict=True)
-    slower = median([its.between_ms / direct.between_ms - 1 for its, direct in pairs])
+    """Each beside what nginx reaches that does nothing but pass requests on: more than that no gateway on it can."""
+    router = added_ms(loads, ROUTER, "p50_ms")
+
+    def _goal(goal: str, met: Callable[[float], bool], shown: str, of: Callable[[str], float]) -> str:
+        ours = of(OURS)
+        return f"| {goal} | {shown.format(ours)} | {'met' if met(ours) else 'missed'} | {shown.format(of(BARE))} |"
+
+    def slower(name: str) -> float:
+        pairs = zip(streams[name], streams[DIRECT], strict=True)
+        return median([its.between_ms / direct.between_ms - 1 for its, direct in pairs])
+
     return [
-        _goal("time between a stream's pieces within 2 % of direct", f"{slower:+.1%}", slower <= 0.02),
-        _goal("added p50 at most half of vllm-router's", f"{ours:.3f} ms to {router:.3f} ms", ours <= router / 2),
-        _goal("at least twice vllm-router's requests a second at 64", f"{by_router:.1f} times", by_router >= 2),
-        _goal("at least 2.5 times the documented nginx's at 64", f"{by_documented:.1f} times", by_documented >= 2.5),
-    ]
-
-
-def _goal(goal: str, measured: str, met: bool) -> str:
-    return f"| {goal} | {measured} | {'met' if met else 'missed'} |"
+        _goal("time between a stream's pieces at most 2 % above direct", lambda x: x <= 0.02, "{:+.1%}", slower),
+        _goal(f"added p50 at most half of vllm-router's {router:.3f} ms", lambda x: x <= router / 2, "{:.3f} ms",
+                lambda name: added_ms(loads, name, "p50_ms")),
+        _goal("at least twice vllm-router's requests a second at 64", lambda x: x >= 2, "{:.1f} times",
+                lambda name: factor(loads, name, ROUTER, 64)),
+        _goal("at least 2.5 times the documented nginx's at 64", lambda x: x >= 2.5, "{:.1f} times",
+                lambda name: factor(loads, name, DOCUMENTED, 64)),
+    ]  # fmt: skip
 
 
 def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
@@ -205,9 +212,12 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         "",
         f"![Requests a second at 64 parallel, and added milliseconds]({PLOT.name})",
         "",
-        "| goal | measured | |",
-        "| --- | --- | --- |",
+        "| goal | this gateway | | bare nginx |",
+        "| --- | --- | --- | --- |",
         *goals(loads, streams),
+        "",
+        "What is missed is mostly nginx itself: the last column leaves that much room. Of the rest the log takes about "
+        "half: a line a request, formatted and then copied by Docker's log driver, on the cores that are measured.",
         "",
     ])  # fmt: skip
 
