@@ -216,7 +216,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         "| --- | --- | --- | --- |",
         *goals(loads, streams),
         "",
-        "What is missed is mostly nginx itself: the last column leaves that much room. Of the rest the log takes about "
+        "The last column is what nginx leaves room for on these cores. Of what this gateway adds to it the log takes about "
         "half: a line a request, formatted and then copied by Docker's log driver, on the cores that are measured.",
         "",
     ])  # fmt: skip
