@@ -217,7 +217,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         *goals(loads, streams),
         "",
         "The last column is what nginx leaves room for on these cores. Of what this gateway adds to it the log takes "
-        "about half: a line a request, formatted and then copied by Docker's log driver, on the cores that are measured.",
+        "about half: a line a request, formatted and then copied by Docker's log driver, on the same cores.",
         "",
     ])  # fmt: skip
 
