@@ -17,11 +17,8 @@ from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
 APP_UNIT_TESTS = "tests/unit/pageindex_app"
-# The long ones: tests on the simulated GPU host, and those that replace replicas of stacks of their own.
-BESIDE = [
-    f"tests/integration/test_{name}.py"
-    for name in ("lab_host", "remote_gpu_host", "target_stacks", "stack_changes", "rollouts")
-]
+# About half of the work: the simulated GPU host, and a stack whose replicas are replaced. The others share one stack.
+BESIDE = [f"tests/integration/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks", "rollouts")]
 NO_TESTS = 5  # pytest's code when PYTEST_ARGS chose none
 # fontconfig brings a font: without one a browser draws boxes.
 ONLY_FOR_TESTS = {"sshd": "openssh-server", "chromium": "chromium", "fc-list": "fontconfig"}

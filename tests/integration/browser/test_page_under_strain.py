@@ -38,6 +38,23 @@ def test_a_model_that_is_away_is_said_and_its_return_is_noticed(app: App, open_p
     expect(page.locator(".turn .support.supported")).to_be_visible(timeout=60_000)
 
 
+def test_a_question_that_is_faster_than_the_list_of_documents_waits_for_it(
+    app: App, open_page: OpenPage, samples: Path
+) -> None:
+    fill_library(app, samples, HARBOUR)
+    watched = open_page(app.url)
+    held: list[Route] = []
+    watched.page.route("**/api/documents?limit=500*", lambda route: held.append(route))
+    with watched.page.expect_request("**/api/documents?limit=500*"):
+        page = watched.open()
+    page.get_by_role("textbox", name="Your question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("textbox", name="Your question")).to_have_value(QUESTION)
+    for route in held:
+        route.continue_()
+    expect(answered(page.locator(".turn"))).to_contain_text("Supported")
+
+
 def test_a_lost_connection_is_said_and_what_changed_meanwhile_is_shown(
     app: App, open_page: OpenPage, samples: Path
 ) -> None:

@@ -9,6 +9,7 @@ import { asked, chooseOnly, emit, on, readyDocuments, show, state, visibleDocume
 const LONGEST = 4000;
 let parts;
 let running = null; // AbortController of the answer that is being made
+let hasty = false; // a question was sent before the list of documents had come
 let shown = null; // id of the conversation on the page
 
 export function talkPanel(root) {
@@ -31,6 +32,7 @@ export function talkPanel(root) {
       parts.scope, h("div", { class: "composer-box" }, field, parts.send)));
   for (const topic of ["documents", "chosen", "readiness"]) on(topic, drawScope);
   on("documents", drawWelcome);
+  on("documents", () => { if (hasty && state.loaded) { hasty = false; send(); } });
   on("conversations", drawTitle);
   on("take", (id) => (id === null ? clear() : load(id)));
   drawScope();
@@ -60,6 +62,7 @@ function grow() {
 async function send() {
   const question = parts.field.value.trim();
   if (!question || running) { parts.field.focus(); return; }
+  if (!state.loaded) { hasty = true; return; } // sent when it is known which documents there are
   if (!readyDocuments().length) {
     announce("There is no document to ask yet.");
     parts.scope.classList.remove("nudge");
