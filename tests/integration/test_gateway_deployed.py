@@ -105,7 +105,8 @@ def test_every_hostile_request_gets_its_promised_status(door: Door, stack: Stack
 def test_a_client_that_leaves_ends_its_request_in_vllm_long_before_its_last_token(door: Door, stack: Stack) -> None:
     body = {"model": "default", "prompt": "1, 2,", "max_tokens": 2000, "ignore_eos": True, "stream": True}
     with stack.client("api_url") as client, client.stream("POST", "/v1/completions", json=body) as answer:
-        assert next(answer.iter_lines()).startswith("data: ")
+        lines = answer.iter_lines()  # kept: without it the connection would be closed
+        assert next(lines).startswith("data: ")
         until(lambda: running_requests(door.vllm) == 1, "vLLM counts it", 10)
     left_s = time.monotonic()
     until(lambda: running_requests(door.vllm) == 0, "vLLM works on nothing", 10)
