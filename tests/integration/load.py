@@ -13,6 +13,7 @@ import httpx
 
 TOKENS = 24
 PAUSE_S = 0.2  # between a client's requests: the machine has a model to start meanwhile
+BACK_OFF_S = 1.0  # after a refusal, or a minute's share of requests would be used up by asking again
 # A client that reuses connections for as long as the usual Python clients do.
 LIMITS = httpx.Limits(max_keepalive_connections=4, keepalive_expiry=5)
 
@@ -72,7 +73,7 @@ class Load:
                     request.fault = f"{type(error).__name__}: {error}"
                 request.took_s = time.monotonic() - request.began_s
                 self.requests.append(request)
-                self._stop.wait(PAUSE_S)
+                self._stop.wait(PAUSE_S if request.status == 200 else BACK_OFF_S)
 
     def _body(self, number: int, *, stream: bool) -> dict[str, object]:
         prompt = f"Client {number} counts: 1, 2, 3,"
