@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rollout.steps import UNKNOWN_START_S
+from rollout.steps import HOLD_S, UNKNOWN_START_S
 from tests.integration.conftest import Stack, deployed
 from tests.integration.faults import kill_engine, until
 from tests.integration.load import Load
@@ -133,7 +133,7 @@ def test_recreate_answers_503_with_a_retry_after_that_counts_down_to_the_new_mod
     configure(rolling, rollout="recreate", **another())
     with load(rolling) as requests:
         rolling.project.up()
-        done_s = time.monotonic()
+        done_s = time.monotonic() + HOLD_S  # a connection that was open before may be told once more to wait
         until(lambda: len(requests.since(done_s)) >= 8, "some requests after it")
     told(requests, "recreate")
     assert {(request.status, request.fault) for request in requests.requests} == {(200, ""), (503, "")}
