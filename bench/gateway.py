@@ -173,7 +173,7 @@ def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
     """Each beside what nginx reaches that does nothing but pass requests on: more than that no gateway on it can."""
     router = added_ms(loads, ROUTER, "p50_ms")
 
-    def _goal(goal: str, met: Callable[[float], bool], shown: str, of: Callable[[str], float]) -> str:
+    def row(goal: str, met: Callable[[float], bool], shown: str, of: Callable[[str], float]) -> str:
         ours = of(OURS)
         return f"| {goal} | {shown.format(ours)} | {'met' if met(ours) else 'missed'} | {shown.format(of(BARE))} |"
 
@@ -182,12 +182,12 @@ def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
         return median([its.between_ms / direct.between_ms - 1 for its, direct in pairs])
 
     return [
-        _goal("time between a stream's pieces at most 2 % above direct", lambda x: x <= 0.02, "{:+.1%}", slower),
-        _goal(f"added p50 at most half of vllm-router's {router:.3f} ms", lambda x: x <= router / 2, "{:.3f} ms",
+        row("time between a stream's pieces at most 2 % above direct", lambda x: x <= 0.02, "{:+.1%}", slower),
+        row(f"added p50 at most half of vllm-router's {router:.3f} ms", lambda x: x <= router / 2, "{:.3f} ms",
                 lambda name: added_ms(loads, name, "p50_ms")),
-        _goal("at least twice vllm-router's requests a second at 64", lambda x: x >= 2, "{:.1f} times",
+        row("at least twice vllm-router's requests a second at 64", lambda x: x >= 2, "{:.1f} times",
                 lambda name: factor(loads, name, ROUTER, 64)),
-        _goal("at least 2.5 times the documented nginx's at 64", lambda x: x >= 2.5, "{:.1f} times",
+        row("at least 2.5 times the documented nginx's at 64", lambda x: x >= 2.5, "{:.1f} times",
                 lambda name: factor(loads, name, DOCUMENTED, 64)),
     ]  # fmt: skip
 
@@ -216,8 +216,7 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         "| --- | --- | --- | --- |",
         *goals(loads, streams),
         "",
-        "The last column is what nginx leaves room for on these cores. Of what this gateway adds to it the log takes "
-        "about half: a line a request, formatted and then copied by Docker's log driver, on the same cores.",
+        "The last column is what nginx leaves room for on these cores.",
         "",
     ])  # fmt: skip
 

@@ -50,22 +50,12 @@ server {
 """
 # The least that a proxy does, as a floor under what the others add: connections are kept, and nothing else.
 BARE = """
-daemon off;
-worker_processes auto;
-error_log stderr crit;
-pid /tmp/bare.pid;
-events { worker_connections 4096; }
-http {
-    access_log off;
-    keepalive_requests 1000000;
-    client_body_buffer_size 512k;
     upstream backend { zone backend 64k; server 127.0.0.1:%d; keepalive 128; keepalive_requests 1000000; }
     server {
         listen 127.0.0.1:%d reuseport backlog=4096;
         location / { proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection "";
                      proxy_buffering off; }
     }
-}
 """
 DEFAULT_NGINX_CONF = """
 daemon off;
@@ -83,16 +73,20 @@ http {
 %s
 }
 """
-BACKEND = """
+QUIET_NGINX_CONF = """
 daemon off;
 worker_processes auto;
 error_log stderr crit;
-pid /tmp/backend.pid;
+pid /tmp/nginx.pid;
 events { worker_connections 4096; }
 http {
     access_log off;
     keepalive_requests 100000000;
     client_body_buffer_size 512k;
+%s
+}
+"""
+BACKEND = """
     default_type application/json;
     upstream stream { server 127.0.0.1:%d; keepalive 64; }
     server {
@@ -102,7 +96,6 @@ http {
         location = /v1/completions { proxy_pass http://stream; proxy_buffering off; proxy_http_version 1.1;
                                      proxy_set_header Connection ""; }
     }
-}
 """
 ANSWER = (
     '{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"default","choices":[{"index":0,"message":'
@@ -171,7 +164,8 @@ def running() -> Iterator[None]:
     """All of them at once; what is not asked costs nothing."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-gateway-")))
-        backend = BACKEND % (STREAM_PORT, BACKEND_PORT, ANSWER)
+        backend = QUIET_NGINX_CONF % (BACKEND % (STREAM_PORT, BACKEND_PORT, ANSWER))
+        bare = QUIET_NGINX_CONF % (BARE % (BACKEND_PORT, BARE_PORT))
         documented = DEFAULT_NGINX_CONF % (DOCUMENTED % (BACKEND_PORT, DOCUMENTED_PORT))
         (folder / "litellm.yaml").write_text(
             LITELLM.format(model=MODEL, port=BACKEND_PORT, key=BACKEND_KEY, client_key=KEY)
@@ -181,7 +175,7 @@ def running() -> Iterator[None]:
         stack.enter_context(_nginx({"nginx.conf": backend}, ["nginx", "-e", "stderr", "-c"]))
         stack.enter_context(_gateway())
         stack.enter_context(_nginx({"nginx.conf": documented}, ["nginx", "-e", "stderr", "-c"]))
-        stack.enter_context(_nginx({"nginx.conf": BARE % (BACKEND_PORT, BARE_PORT)}, ["nginx", "-e", "stderr", "-c"]))
+        stack.enter_context(_nginx({"nginx.conf": bare}, ["nginx", "-e", "stderr", "-c"]))
         router = [str(VENV / "bin/vllm-router"), "--host", "127.0.0.1", "--port", str(VLLM_ROUTER_PORT),
                   "--worker-urls", f"http://127.0.0.1:{BACKEND_PORT}", "--policy", "round_robin",
                   "--prometheus-port", str(VLLM_ROUTER_PORT + 1), "--log-level", "warning"]  # fmt: skip
@@ -221,45 +215,48 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 @contextmanager
 def _gateway() -> Iterator[None]:
     """As deployed, with the container beside it that counts its requests."""
-    name = f"bench-gateway-metrics-{secrets.token_hex(3)}"
-    script = Path(gw.__file__).parents[1] / "services" / "gateway" / gw.METRICS_SCRIPT
-    try:
-        _docker("volume", "create", "--opt", "type=tmpfs", "--opt", "device=tmpfs",
-                "--opt", f"o=size={gw.METRICS_MIB}m,mode=1777", name)  # fmt: skip
-        with _nginx(ours(), None, lines_volume=name):
-            _docker("create", "--name", name, "--user", gw.USER, "--cap-drop", "ALL",
-                    "-v", f"{name}:{gw.METRICS_DIR}", "--entrypoint", "python", resolve_image("python"),
-                    f"/{gw.METRICS_SCRIPT}")  # fmt: skip
-            _docker("cp", str(script), f"{name}:/{gw.METRICS_SCRIPT}")
-            _docker("start", name)
-            yield
-    finally:
-        for remove in (("rm", "-f", name), ("volume", "rm", name)):
-            subprocess.run(["docker", *remove], env=environment(), capture_output=True, check=False)
+    in_memory = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={gw.METRICS_MIB}m,mode=1777")
+    with _named("bench-gateway-metrics", *in_memory) as name, _nginx(ours(), None, lines_volume=name):
+        _docker("create", "--name", name, "--user", gw.USER, "--cap-drop", "ALL", "-v", f"{name}:{gw.METRICS_DIR}",
+                "--entrypoint", "python", resolve_image("python"), f"/{gw.METRICS_SCRIPT}")  # fmt: skip
+        _start(name, {gw.METRICS_SCRIPT: gw.script(gw.METRICS_SCRIPT)}, "/")
+        yield
 
 
 @contextmanager
 def _nginx(files: dict[str, str], command: list[str] | None, lines_volume: str | None = None) -> Iterator[None]:
     """A container on the host's network, with the log settings of every container of the stack."""
-    name = f"bench-gateway-{secrets.token_hex(3)}"
     start = [*command, f"{gw.CONFIG_DIR}/nginx.conf"] if command else list(gw.START)
     limits = ("--log-opt", f"max-size={LOG_LIMITS[0]}m", "--log-opt", f"max-file={LOG_LIMITS[1]}")
     mounts = [part for path in (STATE_DIR, "/tmp") for part in ("--tmpfs", f"{path}:mode=1777")]  # noqa: S108
     mounts += ["-v", f"{lines_volume}:{gw.METRICS_DIR}"] if lines_volume else []
-    try:
-        _docker("volume", "create", name)
+    with _named("bench-gateway") as name:
         _docker("create", "--name", name, "--network", "host", "--user", gw.USER, "--read-only", "--cap-drop", "ALL",
                 "--log-driver", "json-file", *limits, *mounts, "-v", f"{name}:{gw.CONFIG_DIR}",
                 "--entrypoint", start[0], resolve_image("nginx"), *start[1:])  # fmt: skip
-        with tempfile.TemporaryDirectory() as folder:
-            for file, text in files.items():
-                Path(folder, file).write_text(text)
-            _docker("cp", f"{folder}/.", f"{name}:{gw.CONFIG_DIR}/")
-        _docker("start", name)
+        _start(name, files, gw.CONFIG_DIR)
         yield
+
+
+@contextmanager
+def _named(prefix: str, *volume_options: str) -> Iterator[str]:
+    """A name for a container and a volume: the volume is there, and neither is afterwards."""
+    name = f"{prefix}-{secrets.token_hex(3)}"
+    try:
+        _docker("volume", "create", *volume_options, name)
+        yield name
     finally:
         for remove in (("rm", "-f", name), ("volume", "rm", name)):
             subprocess.run(["docker", *remove], env=environment(), capture_output=True, check=False)
+
+
+def _start(name: str, files: dict[str, str], inside: str) -> None:
+    """Start a created container, with these files in one of its folders."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file, text in files.items():
+            Path(folder, file).write_text(text)
+        _docker("cp", f"{folder}/.", f"{name}:{inside}")
+    _docker("start", name)
 
 
 def _docker(*arguments: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pulumi
 import pulumi_docker as docker
@@ -66,40 +66,16 @@ def run_module(
     )
 
 
-def await_healthy(
+def await_container(
     resource_name: str,
     container: docker.Container,
+    until: Literal["healthy", "finished"],
     what: str,
     *,
     timeout_s: int,
     docker_host: HostAddress,
     opts: pulumi.ResourceOptions,
 ) -> local.Command:
-    """A gate that is there once Docker's health check of ``container`` has passed."""
-    return _await_container(resource_name, "healthy", container, what, timeout_s, docker_host, opts)
-
-
-def await_finished(
-    resource_name: str,
-    container: docker.Container,
-    what: str,
-    *,
-    timeout_s: int,
-    docker_host: HostAddress,
-    opts: pulumi.ResourceOptions,
-) -> local.Command:
-    """A gate that is there once ``container``, which does one thing and ends, has ended well."""
-    return _await_container(resource_name, "finished", container, what, timeout_s, docker_host, opts)
-
-
-def _await_container(
-    resource_name: str,
-    question: str,
-    container: docker.Container,
-    what: str,
-    timeout_s: int,
-    docker_host: HostAddress,
-    opts: pulumi.ResourceOptions,
-) -> local.Command:
+    """A gate that is there once Docker's health check of ``container`` has passed, or once it has ended well."""
     facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
-    return ask(resource_name, question, facts, triggers=[container.id], opts=opts)
+    return ask(resource_name, until, facts, triggers=[container.id], opts=opts)

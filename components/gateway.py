@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.certificate import Certificate
-from components.command import ask, await_healthy
+from components.command import ask, await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
@@ -195,9 +195,10 @@ class Gateway(pulumi.ComponentResource):
                 depends_on=[ports_free, files],
             ),
         )
-        gate = await_healthy(
+        gate = await_container(
             f"{name}-healthy",
             container,
+            "healthy",
             "the gateway",
             timeout_s=STARTUP_S,
             docker_host=args.docker_host,

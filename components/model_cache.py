@@ -12,7 +12,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.command import await_finished
+from components.command import await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
 from components.service_image import service_image, service_image_name
@@ -115,9 +115,10 @@ class ModelCache(pulumi.ComponentResource):
             tmpfs={"/tmp": ""},
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one writer at a time
         )
-        gate = await_finished(
+        gate = await_container(
             f"{name}-verified",
             fetch,
+            "finished",
             f"weights of {args.repo}",
             timeout_s=args.timeout_s,
             docker_host=args.docker_host,
@@ -143,9 +144,10 @@ class ModelCache(pulumi.ComponentResource):
             volume={"volume_name": self.volume_name, "container_path": MODELS_PATH},
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
-        await_finished(
+        await_container(
             f"{self._name}-pruned",
             prune,
+            "finished",
             "removal of models that are not in use",
             timeout_s=args.timeout_s,
             docker_host=args.docker_host,
@@ -198,9 +200,10 @@ class HostModel(pulumi.ComponentResource):
             marks=args.verify_when,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        gate = await_finished(
+        gate = await_container(
             f"{name}-verified",
             check,
+            "finished",
             f"weights in {args.directory}",
             timeout_s=args.timeout_s,
             docker_host=args.docker_host,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.command import await_healthy
+from components.command import await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
@@ -113,9 +113,10 @@ class PageIndexApp(pulumi.ComponentResource):
             healthcheck=healthcheck(["CMD", "python3", "-c", PROBE], startup_s=STARTUP_S),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name and volume are one
         )
-        gate = await_healthy(
+        gate = await_container(
             f"{name}-ready",
             container,
+            "healthy",
             "PageIndex",
             timeout_s=STARTUP_S,
             docker_host=args.docker_host,

@@ -11,9 +11,9 @@ from .search import DocumentIndex, Passage
 
 QUOTE_CHARS = 300
 CITATIONS_MOST = 3
-# Share of a question's weight that the words of a passage must have to be about it. "How heavy must the anchor be?" has
-# 0.44, the lowest of the 28 tuned questions; of 20 that the samples do not answer 17 have 0.35 or less, as have 150 of
-# 160 when each of the eight samples is asked alone. On a page that the model chose, synonyms may stand.
+# Share of a question's weight that the words of a passage must have to be about it. By words alone "How heavy must the
+# anchor be?" has 0.44, the lowest of the 28 tuned questions; of 20 that the samples don't answer 17 have less than 0.4,
+# as have 150 of 160 when each of the eight samples is asked alone. On a page that the model chose, synonyms may stand.
 ABOUT, ABOUT_IF_CHOSEN = 0.4, 0.3
 OTHER_PASSAGES = 50  # so that a short text, too, tells rare words from common ones
 _ASKS_FOR_A_NUMBER = re.compile(
@@ -64,7 +64,7 @@ def about(
     """
     corpora = [document.passage_postings for document in documents]
     asked = {term: bm25.idf(term, corpora, OTHER_PASSAGES) for term in text.terms(question)}
-    kept = []
+    total, kept = sum(asked.values()), []
     for document, passage in passages:
         words = set(text.terms(f"{passage.heading or ''} {passage.text}"))
         had = sum(
@@ -72,7 +72,7 @@ def about(
             if term in words or any(bm25.begins(word, term) for word in words)
         )  # fmt: skip
         wanted = ABOUT_IF_CHOSEN if (document.document_id, passage.page) in chosen else ABOUT
-        if had >= wanted * sum(asked.values()):
+        if had >= wanted * total:
             kept.append((document, passage))
     return kept
 

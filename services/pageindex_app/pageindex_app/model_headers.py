@@ -8,7 +8,7 @@ from .logs import request_id
 _session: ContextVar[str] = ContextVar("model_session", default="")
 
 
-def about(document_ids: Sequence[str]) -> None:
+def set_subject(document_ids: Sequence[str]) -> None:
     """From here on, what this task asks the model is about these documents.
 
     The gateway sends the questions to one document to one replica, which finds the prompt's beginning in its cache.

@@ -12,7 +12,7 @@ from .errors import AppError
 from .library import Document, Library
 from .markdown import outline
 from .metrics import Metrics
-from .model_headers import about
+from .model_headers import set_subject
 from .search import DocumentIndex
 
 DOCUMENT_ID = re.compile(r"doc-[0-9a-f]{16}")
@@ -31,7 +31,7 @@ class Questions:
     ) -> AsyncGenerator[Event, None]:
         """Ask the named documents, or all of them: stages and tokens as they come, the answer last."""
         documents = self._asked(document_ids)
-        about([document.id for document in documents])
+        set_subject([document.id for document in documents])
         sources = await asyncio.to_thread(
             lambda: [Source(_prepared(self._library.index(document)), document) for document in documents]
         )
