@@ -14,12 +14,12 @@ from planning.problems import NAMESPACE, BadStackFile
 from planning.reference import reference_page, schema_text
 from planning.settings import StackSecrets
 from planning.stack import StackPlan, plan_stack
+from planning.stand_ins import with_stand_ins
 from planning.table import card_bars, cpu_table, memory_table, options_text, verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_FILE = ROOT / "docs" / "stack.schema.json"
 REFERENCE_FILE = ROOT / "docs" / "configuration.md"
-STAND_IN_SECRET = "x" * 40  # an encrypted value can't be read here; that it is there is what counts
 
 
 def stack_file_of(name: str) -> Path:
@@ -34,18 +34,12 @@ def plan_of_file(path: Path) -> StackPlan:
     prefix = f"{NAMESPACE}:"
     given: dict[str, Any] = {
         key.removeprefix(prefix): value
-        for key, value in (content.get("config") or {}).items()
+        for key, value in with_stand_ins(content.get("config") or {}).items()
         if key.startswith(prefix)
     }
-    secrets = {key: _opened(given.pop(key)) for key in StackSecrets.model_fields if key in given}
+    secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
     return plan_stack(name, given, secrets)
-
-
-def _opened(value: Any) -> Any:
-    if isinstance(value, dict) and "secure" in value:
-        return STAND_IN_SECRET
-    return {key: _opened(inner) for key, inner in value.items()} if isinstance(value, dict) else value
 
 
 def plan_text(plan: StackPlan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_origin
 
@@ -115,10 +115,15 @@ def sounds_secret(name: str) -> bool:
     return re.search(r"key|token|secret|passw", name, re.IGNORECASE) is not None
 
 
+def path_text(path: Sequence[str]) -> str:
+    """A path in Pulumi's notation: ``gateway.clients``, ``host.gpus[0]``, ``api_keys["alice@next"]``."""
+    return path[0] + "".join(map(_step, path[1:]))
+
+
 def _path_flag(path: list[str]) -> str:
     if len(path) == 1:
         return f" {path[0]}"
-    return f" --path {shlex.quote(path[0] + ''.join(map(_step, path[1:])))}"
+    return f" --path {shlex.quote(path_text(path))}"
 
 
 def _step(part: str) -> str:

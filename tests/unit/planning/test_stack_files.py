@@ -17,7 +17,7 @@ from planning.reference import reference_page, schema_text
 from planning.settings import area_fields
 
 ROOT = Path(__file__).resolve().parents[3]
-FILES = sorted([*ROOT.glob("Pulumi.*.yaml"), *(ROOT / "planning" / "drafts").glob("Pulumi.*.yaml")])
+FILES = sorted(ROOT.glob("Pulumi.*.yaml"))
 BY_STACK = {path.name.split(".")[1]: path for path in FILES}
 
 
