@@ -207,7 +207,7 @@ def test_the_log_has_no_text_and_no_key(client: TestClient, shared_model: FakeMo
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert any(line.get("client") == "alice" and line["status"] == 200 for line in lines)
     assert any(line.get("code") == "model_unavailable" for line in lines)
-    for forbidden in (KEY, "approach channel", "11.8", "secretive"):
+    for forbidden in (KEY, "approach channel", "11.8 metres", "secretive"):
         assert forbidden not in stream.getvalue()
 
 
