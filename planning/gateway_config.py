@@ -149,6 +149,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "unknown_host": _part("unknown_host.conf", {"error_answer": error_answer}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
+        "moving_on": _part("moving_on.conf", {"timeout_s": str(config.timeout_s)}),
     }
     app_servers = ""
     if config.app is not None:
@@ -173,7 +174,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "config_dir": CONFIG_DIR,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
-        "error_locations": _part("error_locations.conf", {"upstream": "vllm", "error_answer": error_answer}),
+        "error_locations": _part("error_locations.conf", {"upstream": "vllm_anyway", "error_answer": error_answer}),
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
@@ -194,7 +195,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "app_servers": app_servers,
         "inner_server": _part("inner.conf", common | {
             "inner_port": str(INNER_PORT),
-            "error_locations": _part("error_locations.conf", {"upstream": "vllm", "error_answer": error_answer}),
+            "error_locations": _part("error_locations.conf", {"upstream": "vllm_anyway", "error_answer": error_answer}),
             "inner_locations": _indent(8, _inner_locations(config)),
         }),
     })  # fmt: skip

@@ -28,6 +28,7 @@ LOOK_EVERY_S = 5.0
 STALLED_AFTER_S = 120.0  # longer than a slow machine reads a long prompt
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 _SERVER = re.compile(r"^server ([\w.-]+:\d+) resolve[^;]*?( down)?;", re.MULTILINE)
+_ADDRESS = re.compile(r"[\w.-]+:\d+")  # where nobody was left nginx logs the name of the group instead
 _FIGURE = re.compile(
     r"^vllm:(num_requests_running|generation_tokens_total|prompt_tokens_total)(?:\{[^}]*\})? ([0-9.e+-]+)$",
     re.MULTILINE,
@@ -61,6 +62,7 @@ class Requests:
         self._lock = threading.Lock()
         self.answered: Counter[tuple[str, str, str, str]] = Counter()
         self.limited: Counter[tuple[str, str]] = Counter()
+        self.moved_on: Counter[str] = Counter()
         self.seconds: dict[str, Histogram] = {}
         self.first_byte: dict[str, Histogram] = {}
 
@@ -70,9 +72,11 @@ class Requests:
         if len(fields) != 8:
             return
         client, port, status, upstreams, seconds, first_byte, by_rate, by_number = fields
-        upstream = re.split(r"[ ,]+", upstreams)[-1].strip("-")
+        *tried, upstream = [each.strip("-") for each in re.findall(r"[^\s,]+", upstreams) if each != ":"] or [""]
         with self._lock:
             self.answered[client, port, status, upstream] += times
+            for address in filter(_ADDRESS.fullmatch, tried):
+                self.moved_on[address] += times
             self.seconds.setdefault(port, Histogram()).add(float(seconds), times)
             last = re.split(r"[ ,:]+", first_byte)[-1]
             if last.strip("-"):
@@ -91,6 +95,9 @@ class Requests:
             yield "# TYPE pageindex_gateway_limited_total counter"
             for (client, limit), count in sorted(self.limited.items()):
                 yield f'pageindex_gateway_limited_total{{client="{client}",limit="{limit}"}} {count}'
+            yield "# TYPE pageindex_gateway_moved_on_total counter"
+            for upstream, count in sorted(self.moved_on.items()):
+                yield f'pageindex_gateway_moved_on_total{{upstream="{upstream}"}} {count}'
             for name, histograms in (("request", self.seconds), ("first_byte", self.first_byte)):
                 yield f"# TYPE pageindex_gateway_{name}_seconds histogram"
                 for port, histogram in sorted(histograms.items()):

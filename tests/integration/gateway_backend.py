@@ -15,7 +15,7 @@ seen: list[dict[str, object]] = []
 vllm_figures = {"num_requests_running": 0.0, "generation_tokens_total": 0.0, "prompt_tokens_total": 0.0}
 release = threading.Semaphore(0)
 HOLD_S = 20
-sick = {"status": 0}  # what every GET gets, if any
+sick = {"status": 0, "breaking": 0}  # what every request gets, if any; whether each is broken off
 
 
 class Backend(BaseHTTPRequestHandler):
@@ -37,16 +37,18 @@ class Backend(BaseHTTPRequestHandler):
             wish = json.loads(body)
         except ValueError:
             wish = {}
-        if wish.get("break"):  # gone without a word, after the request was read
-            self.close_connection = True
-            self.connection.shutdown(socket.SHUT_RDWR)
+        if wish.get("break") or sick["breaking"]:  # gone without a word, after the request was read
+            self.hang_up()
         elif wish.get("chunks"):
-            self.stream(wish["chunks"], record)
+            self.stream(wish["chunks"], wish.get("break_after", 0), record)
         else:
             if wish.get("hold"):
                 release.acquire(timeout=HOLD_S)
-            status = sick["status"] if self.command == "GET" and sick["status"] else wish.get("status", 200)
-            self.answer(status, {"host": os.uname().nodename, **record}, wish.get("headers", {}))
+            self.answer(
+                sick["status"] or wish.get("status", 200),
+                {"host": os.uname().nodename, **record},
+                wish.get("headers", {}),
+            )
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any  # noqa: N815
 
@@ -60,6 +62,10 @@ class Backend(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
+    def hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
     def answer(self, status: int, payload: object, headers: dict[str, str]) -> None:
         body = json.dumps(payload).encode()
         self.send_response(status)
@@ -69,13 +75,16 @@ class Backend(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def stream(self, chunks: int, record: dict[str, object]) -> None:
+    def stream(self, chunks: int, break_after: int, record: dict[str, object]) -> None:
         """Each chunk after the first waits to be released, so that a test knows what was not sent yet."""
         self.send_response(200)
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for number in range(chunks):
+            if number and number == break_after:
+                self.hang_up()
+                return
             if number:
                 self.wait_for_release_or_client_gone(record)
                 if "client_gone" in record:
@@ -117,8 +126,9 @@ class Control(Backend):
             seen.clear()
             while release.acquire(blocking=False):  # what an earlier test did not use
                 pass
-        if self.path.startswith("/sick/"):
-            sick["status"] = int(self.path.removeprefix("/sick/"))
+        for what in sick:
+            if self.path.startswith(f"/{what}/"):
+                sick[what] = int(self.path.removeprefix(f"/{what}/"))
         if self.path.startswith("/running/"):
             vllm_figures["num_requests_running"] = float(self.path.removeprefix("/running/"))
         self.answer(200, seen, {})

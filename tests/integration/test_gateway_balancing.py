@@ -69,19 +69,53 @@ def test_the_session_header_goes_no_further(gateway, backends) -> None:
     assert "x-session-id" not in dict(answer.json["headers"])
 
 
-def test_what_a_replica_answers_to_a_post_passes_once_and_a_get_moves_on_to_the_other(gateway, backends) -> None:
-    for status in (500, 502, 503, 504):
-        for backend in backends:
-            backend.control("/forget", "POST")
-        failed = gateway.post(CHAT, {"status": status}, GOOD)
-        assert failed.status == status
-        assert sum(len(backend.control("/seen")) for backend in backends) == 1
-    sick = backends[0]
-    sick.control("/sick/500", "POST")
+def test_a_replica_that_answers_5xx_is_out_and_costs_no_request(gateway, backends) -> None:
+    sick, well = backends
+    for status in (500, 502, 504):
+        sick.control(f"/status/{status}", "POST")
+        try:
+            assert [gateway.get("/v1/models", GOOD).status for _ in range(8)] == [200] * 8
+            assert hosts(gateway, 20) == [well.container_id] * 20
+        finally:
+            sick.control("/status/0", "POST")
+    assert len(sick.control("/seen")) <= 3 * 3, "out for 2 s after each failure"
+    until(lambda: sick.container_id in hosts(gateway, 4), 10, "it is used again")
+
+
+def test_a_full_queue_passes_and_takes_nobody_out(gateway, backends) -> None:
+    """vLLM's 503 says how much it has to do, not how well it is."""
+    refused = gateway.post(CHAT, {"status": 503}, GOOD)
+    assert refused.status == 503
+    assert sum(len(backend.control("/seen")) for backend in backends) == 1
+    assert len(set(hosts(gateway, 8))) == 2
+
+
+def test_a_bad_request_that_every_replica_fails_at_gets_their_answer_and_shuts_nobody_out(gateway, backends) -> None:
+    for _ in range(6):
+        failed = gateway.post(CHAT, {"status": 500}, GOOD)
+        assert failed.status == 500
+        assert "host" in failed.json, "the replica's own answer, not the gateway's"
+        assert not host(gateway).startswith("status")
+    assert sum(len(backend.control("/seen")) for backend in backends) <= 6 * 3, "it is not sent on and on"
+
+
+def test_a_request_without_an_answer_yet_moves_on_when_its_replica_breaks_off(gateway, backends) -> None:
+    first, other = backends
+    session = next(
+        f"X-Session-Id: b{n}" for n in range(99) if host(gateway, f"X-Session-Id: b{n}") == first.container_id
+    )
+    first.control("/breaking/1", "POST")
     try:
-        assert [gateway.get("/v1/models", GOOD).status for _ in range(8)] == [200] * 8
+        assert host(gateway, session) == other.container_id
     finally:
-        sick.control("/sick/0", "POST")
+        first.control("/breaking/0", "POST")
+    until(lambda: host(gateway, session) == first.container_id, 10, "the session is back")
+
+
+def test_a_stream_that_has_begun_is_never_sent_twice(gateway, backends) -> None:
+    cut = gateway.post(CHAT, {"chunks": 3, "break_after": 1}, GOOD)
+    assert (cut.status, cut.body) == (200, b"data: 0\n\n")
+    assert sum(len(backend.control("/seen")) for backend in backends) == 1
 
 
 def test_a_dead_replica_costs_no_request_and_is_back_within_five_seconds(gateway, backends) -> None:

@@ -320,10 +320,16 @@ def test_a_model_server_cannot_send_the_gateway_elsewhere(gateway) -> None:
     assert answer.headers["server"] == "nginx"
 
 
-def test_a_request_that_was_sent_and_lost_is_not_sent_again(gateway, backend) -> None:
+def test_a_request_that_kills_its_server_is_sent_once_more_at_most(gateway, backend) -> None:
     lost = gateway.post(CHAT, {"break": True}, GOOD)
     assert (lost.status, lost.headers["retry-after"]) == (503, "5")
     assert_openai_error(lost.body)
+    assert len(backend.control("/seen")) <= 2, "a kept connection that ends may have been closed before"
+
+
+def test_a_request_to_the_app_that_was_sent_and_lost_is_not_sent_again(gateway, backend) -> None:
+    lost = gateway.post("/api/ask", {"break": True}, GOOD, port=gw.APP_PORT)
+    assert (lost.status, lost.headers["retry-after"]) == (503, "5")
     assert len(backend.control("/seen")) == 1
 
 

@@ -184,4 +184,5 @@ def test_a_replica_that_dies_is_out_at_once_and_back_when_it_is_healthy(rolling:
         until(reached, "requests reach it again")
         print(f"requests were seen to reach it {time.monotonic() - healthy_s:.1f} s after it was healthy")
     told(requests, "one of two killed")
+    assert [request for request in requests.failed if not request.stream] == [], "without a byte they move on"
     assert [request for request in requests.since(dead_s + OUT_S) if request.status != 200 or request.fault] == []

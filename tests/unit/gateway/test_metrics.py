@@ -58,6 +58,14 @@ def test_a_request_that_moved_on_counts_for_the_replica_that_answered(metrics: M
     assert found["pageindex_gateway_first_byte_seconds_sum", "[('port', '8080')]"] == 0.3
 
 
+def test_a_replica_that_a_request_moved_on_from_is_counted_and_a_group_of_nobody_is_not(metrics: ModuleType) -> None:
+    requests = metrics.Requests()
+    requests.add(line(upstream="10.0.0.2:8000, 10.0.0.3:8000"), 2)
+    requests.add(line(upstream="10.0.0.2:8000, vllm : 10.0.0.3:8000"))
+    assert requests.moved_on == {"10.0.0.2:8000": 3}
+    assert {upstream for *_, upstream in requests.answered} == {"10.0.0.3:8000"}
+
+
 def test_equal_lines_count_as_often_as_they_came(metrics: ModuleType) -> None:
     one_by_one, at_once = metrics.Requests(), metrics.Requests()
     for each in (line(), line(rate="REJECTED", status=429)):
