@@ -91,8 +91,9 @@ class Load:
             self._ended(request, answer)
         if answer.status_code == 200:
             whole = lines and lines[-1] == "[DONE]"
-            reasons = [json.loads(line)["choices"][0]["finish_reason"] for line in lines[:-1]] if whole else []
-            if not reasons or reasons[-1] != "length":
+            pieces = [json.loads(line) for line in lines[:-1]] if whole else []
+            # An error within a stream comes as a piece without choices.
+            if not pieces or "choices" not in pieces[-1] or pieces[-1]["choices"][0]["finish_reason"] != "length":
                 request.fault = f"cut short after {len(lines)} pieces: {lines[-1:]}"
 
     @staticmethod
