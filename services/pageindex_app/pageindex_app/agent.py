@@ -13,9 +13,11 @@ from typing import Any
 from pageindex.local_store import DocStore
 
 from . import citations
+from .agent_usage import counting_client
 from .answering import Answer, Event, Source, Stage, Token, Turn
 from .errors import AppError, model_unavailable
 from .follow_up import last_turns
+from .model import ModelClient
 from .model_headers import model_headers
 from .offline import go_offline
 from .search import DocumentIndex, Passage
@@ -35,7 +37,8 @@ class Agent:
     Its tools only read, and PageIndex holds them to the documents that are asked, whatever a document says.
     """
 
-    def __init__(self, settings: Settings, pageindex_dir: Path) -> None:
+    def __init__(self, model: ModelClient, settings: Settings, pageindex_dir: Path) -> None:
+        self._model = model
         self._settings = settings
         self._pageindex_dir = pageindex_dir
         self._slots = asyncio.Semaphore(settings.model_concurrency)
@@ -68,13 +71,14 @@ class Agent:
     ) -> Iterator[dict[str, Any]]:
         """Blocking; PageIndex runs an event loop of its own."""
         go_offline()
-        from pageindex import PageIndexAPIError, PageIndexLocalClient
+        from pageindex import PageIndexAPIError
 
         with tempfile.TemporaryDirectory() as scratch:
             storage, ids = self._pageindex_dir, [source.record.pageindex_id for source in sources if source.record]
             if not ids:
                 storage, ids = Path(scratch), [_store_for_now(source.index, Path(scratch)) for source in sources]
-            client = PageIndexLocalClient(
+            client = counting_client()(
+                count=self._model.count,
                 index={"mode": "local", "storage_path": str(storage)},
                 chat={
                     "mode": "local",

@@ -110,7 +110,7 @@ class ModelClient:
                             chunk = await anext(stream, None)
                         if chunk is None:
                             return
-                        self._count(chunk.usage)
+                        self._count_usage(chunk.usage)
                         text += (chunk.choices[0].delta.content or "") if chunk.choices else ""
                         visible = _THOUGHTS.sub("", text).lstrip()
                         if len(visible) > shown:
@@ -121,14 +121,18 @@ class ModelClient:
         with self._explained():
             async with self._slots, asyncio.timeout(self._settings.model_timeout_s):
                 reply = await self._create(messages, **options)
-        self._count(reply.usage)
+        self._count_usage(reply.usage)
         text = reply.choices[0].message.content or "" if reply.choices else ""
         return _THOUGHTS.sub("", text).strip()
 
-    def _count(self, usage: CompletionUsage | None) -> None:
+    def count(self, prompt_tokens: int, completion_tokens: int) -> None:
+        """What a call cost, for the request it was made for and for the metrics."""
+        token_usage.add(prompt_tokens, completion_tokens)
+        self._metrics.tokens("ask", prompt_tokens, completion_tokens)
+
+    def _count_usage(self, usage: CompletionUsage | None) -> None:
         if usage is not None:
-            token_usage.add(usage.prompt_tokens, usage.completion_tokens)
-            self._metrics.tokens("ask", usage.prompt_tokens, usage.completion_tokens)
+            self.count(usage.prompt_tokens, usage.completion_tokens)
 
     async def _create(self, messages: list[dict[str, str]], **options: Any) -> Any:
         client = self._client.with_options(api_key=self._settings.api_key())

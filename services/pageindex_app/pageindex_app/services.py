@@ -35,7 +35,9 @@ class Services:
         metrics = Metrics(library)
         model = ModelClient(settings, metrics)
         strategy: Strategy = (
-            Agent(settings, library.pageindex_dir) if settings.answer_mode == "agent" else TwoStep(model, settings)
+            Agent(model, settings, library.pageindex_dir)
+            if settings.answer_mode == "agent"
+            else TwoStep(model, settings)
         )
         return cls(
             settings=settings,

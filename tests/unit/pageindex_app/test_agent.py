@@ -68,6 +68,25 @@ def test_the_agent_reads_pages_with_tools_and_its_tags_become_checked_citations(
     assert (told["x-request-id"], told["x-session-id"]) == ("agent-1", citation["document_id"])
 
 
+def test_the_tokens_of_all_its_turns_are_counted(running: tuple[TestClient, FakeModel]) -> None:
+    client, model = running
+    model.answer = reading(CLAIM)
+
+    def counted() -> float:
+        text = client.get("/metrics").text
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if 'pageindex_tokens_total{kind="prompt",work="ask"}' in line
+        )
+
+    before = counted()
+    question = {"model": "pageindex", "messages": [{"role": "user", "content": QUESTION}]}
+    reply = client.post("/v1/chat/completions", json=question).json()
+    assert reply["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}, "one for each turn"
+    assert counted() == before + 2
+
+
 @pytest.mark.parametrize(
     "claim",
     [
