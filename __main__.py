@@ -26,9 +26,11 @@ from components import (
     VllmServerArgs,
     all_results,
 )
-from planning.gateway_config import INNER_URL
+from planning.gateway_config import INNER_PORT
 from planning.gateway_keys import clients_of
 from planning.images import resolve_image
+from planning.names import gateway_container
+from planning.ocr import ocr_server
 from planning.ssh import host_facts, is_ssh, provider_options
 from planning.vllm_command import STABLE_ALIAS
 from stack_file import client_keys, hub_endpoint, load_plan
@@ -84,9 +86,11 @@ app = PageIndexApp(
         answer=plan.answer,
         base_image=resolve_image("python"),
         network_name=network.network_name,
-        llm_base_url=INNER_URL,
+        llm_base_url=f"http://{gateway_container(prefix)}:{INNER_PORT}/v1",
         llm_api_key=vllm_key.value,
         context_tokens=settings.vllm.max_model_len,
+        ocr=settings.pageindex.ocr and ocr_server(settings.pageindex.ocr),
+        ocr_key=plan.secrets.ocr_key and pulumi.Output.secret(plan.secrets.ocr_key),
         docker_host=host,
     ),
     on_host,
@@ -135,6 +139,7 @@ checks = Checks(
         served_models=[plan.model.repo, STABLE_ALIAS],
         network_name=network.network_name,
         isolated_containers=[*llm.container_names, gateway.metrics.container_name, app.container_name],
+        also_on=app.also_on,
         gateway_container=gateway.container_name,
         bind=settings.gateway.bind,
         tls_certificate=gateway.certificate.pem,

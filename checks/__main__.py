@@ -15,16 +15,16 @@ from checks.containers import finished, healthy
 from checks.outcome import CheckFailed
 
 Question = Callable[[dict[str, Any]], dict[str, Any]]
-QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "inference", "documents", "gateway-files",
-             "gateway-reload")  # fmt: skip
+QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "other-stack", "inference", "documents",
+             "gateway-files", "gateway-reload")  # fmt: skip
 
 
 def _load(name: str) -> Question:
     """Import only what a question needs: gates wait for slow things, but start quickly."""
-    if name == "isolation":
-        from checks.isolation import isolation
+    if name in {"isolation", "other-stack"}:
+        from checks import isolation
 
-        return isolation
+        return isolation.isolation if name == "isolation" else isolation.other_stack
     if name == "inference":
         from checks.inference import inference
 

@@ -69,6 +69,10 @@ class DockerHost:
         bindings = json.loads(done.stdout or "null") if done.returncode == 0 else None
         return {int(binding["HostPort"]) for each in (bindings or {}).values() for binding in each or []}
 
+    def has_network(self, name: str) -> bool:
+        """Whether there is such a network."""
+        return name in self._answer("network", "ls", "--format", "{{.Name}}").split()
+
     def network(self, name: str) -> dict[str, Any]:
         """`docker inspect` of one network."""
         found: list[dict[str, Any]] = json.loads(self._answer("network", "inspect", name))

@@ -15,27 +15,47 @@ GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 def isolation(facts: dict[str, Any]) -> dict[str, Any]:
     """No route out of the isolated containers, no port of theirs on the host, the gateway as the only door."""
     host, network_name = DockerHost(facts.get("docker_host")), facts["network"]
+    seen = _internal(host, network_name)
     network = host.network(network_name)
-    if not network["Internal"]:
-        raise CheckFailed(
-            expected=f"network {network_name} to be internal",
-            got="a network with a way out",
-            do=f"somebody changed it: docker network rm {network_name}, then pulumi up --refresh",
-        )
-    seen = [f"network {network_name} is internal"]
+    also_on: dict[str, str] = facts.get("also_on", {})
+    for other in sorted(set(also_on.values())):
+        seen += _internal(host, other)
     for name in facts["isolated_containers"]:
-        seen += _cut_off(host, name, network_name)
+        seen += _cut_off(host, name, sorted({network_name, also_on.get(name, network_name)}))
     seen += _only_door(host, facts["gateway_container"], network, facts["bind"])
     level = _level(host, network)
     return {"check": "isolation", "ok": True, "level": level, "seen": seen}
 
 
-def _cut_off(host: DockerHost, name: str, network_name: str) -> list[str]:
+def other_stack(facts: dict[str, Any]) -> dict[str, Any]:
+    """The isolated network of another stack, before a container of this one joins it."""
+    host, name, stack = DockerHost(facts.get("docker_host")), facts["network"], facts["stack"]
+    if not host.has_network(name):
+        raise CheckFailed(
+            expected=f"stack {stack} on this host, with its network {name}",
+            got="no such network",
+            do=f"pulumi up -s {stack}; or pulumi config rm --path pageindex.ocr",
+        )
+    return {"check": "other-stack", "ok": True, "seen": _internal(host, name)}
+
+
+def _internal(host: DockerHost, name: str) -> list[str]:
+    if not host.network(name)["Internal"]:
+        raise CheckFailed(
+            expected=f"network {name} to be internal",
+            got="a network with a way out",
+            do=f"somebody changed it: docker network rm {name}, then pulumi up --refresh of its stack",
+        )
+    return [f"network {name} is internal"]
+
+
+def _cut_off(host: DockerHost, name: str, networks: list[str]) -> list[str]:
+    own = " and ".join(networks)
     details = host.container(name)
     joined = sorted(details["NetworkSettings"]["Networks"])
-    if joined != [network_name]:
+    if joined != networks:
         raise CheckFailed(
-            expected=f"{name} on network {network_name} alone",
+            expected=f"{name} on network {own} alone",
             got=f"it is on {', '.join(joined) or 'none'}",
             do=f"docker network disconnect the others, or pulumi up --refresh to replace {name}",
         )
@@ -66,9 +86,9 @@ def _cut_off(host: DockerHost, name: str, network_name: str) -> list[str]:
         raise CheckFailed(
             expected=f"no default route inside {name}",
             got=f"one by {', '.join(ways_out)}",
-            do=f"docker network inspect {network_name}, then pulumi up --refresh",
+            do=f"docker network inspect {' '.join(networks)}, then pulumi up --refresh",
         )
-    return [f"{name}: no default route, no published port, on {network_name} alone"]
+    return [f"{name}: no default route, no published port, on {own} alone"]
 
 
 def default_routes_v4(table: str) -> list[str]:

@@ -25,6 +25,8 @@ class ChecksArgs:
     served_models: Sequence[str]
     network_name: pulumi.Input[str]
     isolated_containers: Sequence[pulumi.Input[str]]
+    also_on: Mapping[str, str]
+    """Those of them that are on one more isolated network, another stack's."""
     gateway_container: str
     bind: str
     tls_certificate: pulumi.Input[str]
@@ -46,6 +48,7 @@ class Checks(pulumi.ComponentResource):
                 **host,
                 "network": args.network_name,
                 "isolated_containers": list(args.isolated_containers),
+                "also_on": dict(args.also_on),
                 "gateway_container": args.gateway_container,
                 "bind": args.bind,
             },

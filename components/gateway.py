@@ -19,6 +19,7 @@ from planning import gateway_config as nginx
 from planning.gateway_keys import render_client_keys, render_upstream_key
 from planning.gateway_replicas import STATE_DIR
 from planning.images import resolve_image
+from planning.names import gateway_container
 from planning.settings import GatewaySettings
 from planning.ssh import HostAddress
 
@@ -60,7 +61,7 @@ class GatewayArgs:
         settings = self.settings
         return nginx.GatewayConfig(
             app=self.app_upstream,
-            server_names=self.server_names,
+            server_names=(*self.server_names, gateway_container(self.prefix)),  # the latter to another stack's app
             clients={
                 name: nginx.ClientLimits(
                     requests_per_minute=limits.requests_per_minute,
@@ -149,7 +150,7 @@ class Gateway(pulumi.ComponentResource):
             labels=label_args(labels(args.prefix, "gateway-lines", "-")),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        host_name = f"{args.prefix}-gateway"
+        host_name = gateway_container(args.prefix)
         wanted_ports = [settings.api_port, settings.app_port]
         ports_free = ask(
             f"{name}-ports",
@@ -168,7 +169,7 @@ class Gateway(pulumi.ComponentResource):
             host_name=host_name,
             image=image.image_id,
             user=nginx.USER,
-            networks=[{"name": args.network_name, "aliases": [nginx.INNER_NAME]}, {"name": edge.name}],
+            networks=[{"name": args.network_name}, {"name": edge.name}],
             # Not the files': a running gateway takes up changed ones without being replaced.
             labelled=labels(args.prefix, "gateway", fingerprint(nginx.START, config.tmpfs_mib)),
             entrypoints=list(nginx.START[:1]),

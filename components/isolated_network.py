@@ -8,6 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.container import fingerprint, label_args, labels
+from planning.names import internal_network
 
 # Engines from 28 on then give the bridge no host address at all; older ones ignore the option, and the isolation
 # check says which of the two holds.
@@ -34,7 +35,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
         super().__init__("pageindex-stack:index:IsolatedNetwork", name, None, opts)
         network = docker.Network(
             f"{name}-network",
-            name=f"{args.prefix}-internal",
+            name=internal_network(args.prefix),
             driver="bridge",
             internal=True,
             options=ISOLATED_MODE,

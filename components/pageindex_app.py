@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
-from components.command import await_container
+from components.command import ask, await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
 from components.service_image import service_image
 from planning.answering import Mode
-from planning.settings import OcrSettings, PageIndexSettings
+from planning.ocr import OcrServer
+from planning.settings import PageIndexSettings
 from planning.ssh import HostAddress
 from planning.vllm_command import STABLE_ALIAS
 
@@ -35,6 +37,8 @@ class PageIndexAppArgs:
     llm_base_url: str
     llm_api_key: pulumi.Input[str]
     context_tokens: int
+    ocr: OcrServer | None = None
+    ocr_key: pulumi.Input[str] | None = None
     docker_host: HostAddress = None
 
 
@@ -44,15 +48,13 @@ def index_memory_mib(memory_gib: float) -> int:
     return max(1024, int(memory_gib * 1024 * 0.75))
 
 
-def ocr_environment(ocr: OcrSettings | None) -> dict[str, str]:
-    return {"OCR_BASE_URL": ocr.base_url, "OCR_MODEL": ocr.model} if ocr else {}
-
-
 class PageIndexApp(pulumi.ComponentResource):
     """Answers from documents at ``upstream``. Documents live in a volume that goes with `pulumi destroy`."""
 
     upstream: str
     container_name: str
+    also_on: dict[str, str]
+    """The container's name to one more isolated network that it is on, another stack's; empty without one."""
     ready: pulumi.Output[str]
 
     def __init__(self, name: str, args: PageIndexAppArgs, opts: pulumi.ResourceOptions | None = None):
@@ -74,7 +76,10 @@ class PageIndexApp(pulumi.ComponentResource):
         files = ConfigFiles(
             f"{name}-files",
             ConfigFilesArgs(
-                prefix=args.prefix, component="app", image=image.image_id, files={"vllm-key": args.llm_api_key}
+                prefix=args.prefix,
+                component="app",
+                image=image.image_id,
+                files={"vllm-key": args.llm_api_key} | ({"ocr-key": args.ocr_key} if args.ocr_key else {}),
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -89,14 +94,24 @@ class PageIndexApp(pulumi.ComponentResource):
             "DATA_DIR": DATA_PATH,
             "MODEL_TIMEOUT_S": str(args.settings.model_timeout_s),
             "INDEX_MEMORY_MIB": str(index_memory_mib(args.settings.memory_gib)),
-            **ocr_environment(args.settings.ocr),
         }
+        networks: list[dict[str, Any]] = [{"name": args.network_name, "aliases": ["pageindex"]}]
+        other_is_there = []
+        if args.ocr:
+            environment |= {"OCR_BASE_URL": args.ocr.base_url, "OCR_MODEL": args.ocr.model}
+            if args.ocr.network:
+                networks.append({"name": args.ocr.network})  # no alias: the other stack has an app of its own
+                facts = {"network": args.ocr.network, "stack": args.ocr.stack, "docker_host": args.docker_host}
+                opts_of_check = pulumi.ResourceOptions(parent=self)
+                other_is_there = [
+                    ask(f"{name}-ocr-stack", "other-stack", facts, triggers=[args.ocr.network], opts=opts_of_check)
+                ]
         container = hardened_container(
             f"{name}-container",
             host_name=f"{args.prefix}-app",
             image=image.image_id,
             user="10001:0",
-            networks=[{"name": args.network_name, "aliases": ["pageindex"]}],
+            networks=networks,
             labelled={
                 **labels(args.prefix, "app", fingerprint(environment, args.settings.model_dump())),
                 "pageindex-stack.files": files.digest,
@@ -111,7 +126,11 @@ class PageIndexApp(pulumi.ComponentResource):
             stop_timeout=30,
             destroy_grace_seconds=30,
             healthcheck=healthcheck(["CMD", "python3", "-c", PROBE], startup_s=STARTUP_S),
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name and volume are one
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                delete_before_replace=True,  # its name and volume are one
+                depends_on=other_is_there,
+            ),
         )
         gate = await_container(
             f"{name}-ready",
@@ -124,5 +143,6 @@ class PageIndexApp(pulumi.ComponentResource):
         )
         self.upstream = f"pageindex:{APP_PORT}"
         self.container_name = f"{args.prefix}-app"
+        self.also_on = {self.container_name: args.ocr.network} if args.ocr and args.ocr.network else {}
         self.ready = gate.id
         self.register_outputs({"upstream": self.upstream})

@@ -23,8 +23,6 @@ API_PORT = 8080
 APP_PORT = 8081
 STATUS_PORT = 8082  # listens on the container's loopback only
 INNER_PORT = 8083  # the replicas, for the app; not published
-INNER_NAME = "gateway"  # on the internal network
-INNER_URL = f"http://{INNER_NAME}:{INNER_PORT}/v1"
 
 METRICS_PORT = 9145  # of a container beside nginx, on the internal network
 METRICS_DIR = "/run/pageindex-metrics"  # where nginx writes a line a request for it, in memory
@@ -57,7 +55,7 @@ UrlPath = Annotated[
 RoutePath = Annotated[str, StringConstraints(pattern=r"^(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
 Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}$")]
 ServerName = Annotated[
-    str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")
+    str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")
 ]
 
 

@@ -13,6 +13,7 @@ from planning.gateway_keys import clients_of
 from planning.gateway_settings import TlsFiles, is_pem
 from planning.hardware import Card
 from planning.model import InlineModel
+from planning.ocr import problems_of_ocr
 from planning.problems import Problem, rm_line, set_secret_line, set_value_line
 from planning.rollouts import problems_of_rollout
 from planning.settings import StackSecrets, StackSettings
@@ -51,6 +52,7 @@ def across(draft: Draft) -> list[Problem]:
              _secrets)  # fmt: skip
     found = [problem for rule in rules for problem in rule(draft)]
     found += problems_of_host(draft.stack, draft.settings.host)
+    found += problems_of_ocr(draft.stack, draft.settings.pageindex.ocr, draft.secrets)
     found += problems_of_rollout(draft.stack, draft.settings.vllm, draft.card)
     return found + problems_of_extras(draft.stack, draft.settings.vllm)
 

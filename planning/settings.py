@@ -118,11 +118,19 @@ class ModelCacheSettings(Area):
 
 
 class OcrSettings(Area):
-    """An OpenAI-compatible server that reads pictures of pages, such as the `ocr` stack's."""
+    """An OpenAI-compatible server that reads pictures of pages: another stack, or any other."""
 
-    base_url: str = Field(
+    stack: str | None = Field(
+        None,
+        description="A stack of this project on the same host, such as `ocr`. The app joins its isolated network and "
+        "asks its gateway, with the key in ocr_key.",
+        examples=["ocr"],
+    )
+    base_url: str | None = Field(
+        None,
         pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._/-]*)?$",
-        description="Its address, with /v1, as it is reached from the app's isolated network.",
+        description="Instead: the address of another server, with /v1, as the app reaches it from its isolated "
+        "network.",
         examples=["http://ocr:8000/v1"],
     )
     model: str = Field("default", min_length=1, description="Name of the model there.", examples=["default"])
@@ -150,7 +158,7 @@ class PageIndexSettings(Area):
     ocr: OcrSettings | None = Field(
         None,
         description="Reads scanned PDFs page by page. Default: scans are refused, with a sentence that says so.",
-        examples=[{"base_url": "http://ocr:8000/v1"}],
+        examples=[{"stack": "ocr"}],
     )
 
 
@@ -184,6 +192,9 @@ class StackSecrets(Area):
         "for a rotation, stands under its name, @ and a label: alice@next. Default: one key is generated.",
     )
     hf_token: str | None = Field(None, pattern=r"^\S{8,}$", description="Token for gated models on the hub.")
+    ocr_key: str | None = Field(
+        None, pattern=r"^\S{8,200}$", description="Key for the server in pageindex.ocr, if it wants one."
+    )
     tls_key: str | None = Field(
         None, min_length=32, description="Key of the certificate in gateway.tls, in PEM format."
     )

@@ -18,6 +18,7 @@ from planning.floors import Version, vllm_version
 from planning.hardware import Card, UnknownCard, card_of
 from planning.images import resolve_image
 from planning.model import InlineModel
+from planning.names import prefix_of
 from planning.placement import Replica
 from planning.problems import (
     BadStackFile,
@@ -34,7 +35,6 @@ from planning.rules import Draft, across
 from planning.settings import StackSecrets, StackSettings
 from planning.ssh import SshHost
 
-PROJECT = "pageindex"
 Found = TypeVar("Found")
 
 
@@ -169,7 +169,7 @@ def plan_stack(
     revision = good_settings.model_cache.revision
     return StackPlan(
         stack=stack,
-        prefix=f"{PROJECT}-{stack}",
+        prefix=prefix_of(stack),
         settings=good_settings,
         secrets=good_secrets,
         model=model.model_copy(update={"revision": revision}) if revision else model,

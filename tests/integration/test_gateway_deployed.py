@@ -102,6 +102,12 @@ def test_every_hostile_request_gets_its_promised_status(door: Door, stack: Stack
     assert door.vllm_key not in logs
 
 
+def test_it_is_known_by_its_containers_name_to_the_app_of_another_stack(door: Door, stack: Stack) -> None:
+    name = f"{stack.project.prefix}-gateway"
+    request = f"GET /v1/models HTTP/1.1\r\nHost: {name}:{API_PORT}\r\n{bearer(door.key)}\r\nConnection: close\r\n\r\n"
+    assert door.send(request.encode()).status == 200
+
+
 def test_a_client_that_leaves_ends_its_request_in_vllm_long_before_its_last_token(door: Door, stack: Stack) -> None:
     body = {"model": "default", "prompt": "1, 2,", "max_tokens": 2000, "ignore_eos": True, "stream": True}
     with stack.client("api_url") as client, client.stream("POST", "/v1/completions", json=body) as answer:

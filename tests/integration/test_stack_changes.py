@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import socket
+import uuid
 from typing import Any
 
 import pytest
+import yaml
 
 from planning.images import resolve_image
+from planning.names import gateway_container, internal_network, prefix_of
 from tests.integration.conftest import Stack
+from tests.integration.documents import indexed, settled
 from tests.integration.faults import kill_engine, until
 from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, replica, started_at
+from tests.unit.pageindex_app.pdfs import PICTURE, pdf
 
 pytestmark = pytest.mark.integration
 
@@ -141,6 +146,41 @@ def test_another_port_replaces_the_gateway_and_neither_vllm_nor_the_app(stack: S
     apply(stack, settings)
     assert stack.client("api_url").get("/v1/models").status_code == 200
     assert {name: started_at(name) for name in untouched} == before
+
+
+def test_scans_are_read_by_another_stack_whose_isolated_network_the_app_joins(stack: Stack) -> None:
+    other, key = f"ocr-{uuid.uuid4().hex[:6]}", "k" * 40
+    network, neighbour = internal_network(prefix_of(other)), gateway_container(prefix_of(other))
+    project, scan = stack.project, pdf(PICTURE)
+    refused = indexed(stack.client(), "scan.pdf", scan)
+    assert refused["error"]["code"] == "scanned"
+    project.pulumi("config", "set", "--stack", project.stack, "--secret", "ocr_key", key)
+    encrypted = yaml.safe_load(project.stack_file.read_text())["config"]["pageindex-stack:ocr_key"]
+    project.write_stack_file({**stack.settings, "pageindex": {"ocr": {"stack": other}}, "ocr_key": encrypted})
+    app = f"{project.prefix}-app"
+    before = started_at(app)
+    try:
+        alone = project.up(ok=False)
+        assert f"expected: stack {other} on this host" in alone.stdout
+        assert started_at(app) == before, "the app that runs is not taken away for a stack that is not there"
+        docker("network", "create", "--internal", network)
+        script = (REPOSITORY / "tests/integration/ocr_neighbour.py").read_text()
+        docker("run", "--detach", "--name", neighbour, "--network", network, resolve_image("python"), "python", "-c",
+               script, key)  # fmt: skip
+        project.up()
+        assert network in str(project.outputs()["checks"]["isolation"]["seen"])
+        client = stack.client()
+        client.post(f"/api/documents/{refused['id']}/reindex").raise_for_status()
+        assert settled(client, refused["id"])["status"] == "ready"
+        assert "built in 1871" in client.get(f"/api/documents/{refused['id']}/pages/1").text
+        assert key not in docker("inspect", app)
+        client.delete(f"/api/documents/{refused['id']}").raise_for_status()
+    finally:
+        project.write_stack_file(stack.settings)
+        project.up()
+        docker("rm", "--force", neighbour, ok=False)
+        docker("network", "rm", network, ok=False)
+    assert list(json.loads(docker("inspect", app))[0]["NetworkSettings"]["Networks"]) == [f"{project.prefix}-internal"]
 
 
 def test_destroy_leaves_the_weights_alone_and_the_next_up_needs_no_hub(stack: Stack) -> None:

@@ -38,6 +38,7 @@ class FakeHost:
         self.routes_v6 = V6_REJECT
         self.options = {module.GATEWAY_MODE: "isolated"}
         self.internal = True
+        self.others = {"ocr": True}  # networks of other stacks, and whether they are internal
         self.containers = {
             "vllm": container(["n"]),
             "app": container(["n"]),
@@ -49,7 +50,15 @@ class FakeHost:
 
     def network(self, name: str) -> dict[str, Any]:
         members = {name: {"Name": name} for name in self.containers}
-        return {"Name": name, "Internal": self.internal, "Options": self.options, "Containers": members}
+        return {
+            "Name": name,
+            "Internal": self.others.get(name, self.internal),
+            "Options": self.options,
+            "Containers": members,
+        }
+
+    def has_network(self, name: str) -> bool:
+        return name in self.others
 
     def container(self, name: str) -> dict[str, Any]:
         return copy.deepcopy(self.containers[name])
@@ -117,6 +126,24 @@ def test_an_unreadable_route_table_fails_instead_of_passing(host: FakeHost) -> N
 def test_a_second_network_of_vllm_fails(host: FakeHost) -> None:
     host.containers["vllm"] = container(["n", "bridge"])
     assert "it is on bridge, n" in broken(host).got
+
+
+def test_a_container_may_be_on_another_stacks_network_only_where_that_is_meant_and_internal(host: FakeHost) -> None:
+    host.containers["app"] = container(["n", "ocr"])
+    assert "it is on n, ocr" in broken(host).got
+    meant = {**FACTS, "also_on": {"app": "ocr"}}
+    assert "app: no default route, no published port, on n and ocr alone" in module.isolation(meant)["seen"]
+    host.others["ocr"] = False
+    with pytest.raises(CheckFailed, match="network ocr to be internal"):
+        module.isolation(meant)
+
+
+def test_a_stack_that_is_not_there_is_named_with_the_commands_that_mend_it(host: FakeHost) -> None:
+    assert module.other_stack({"network": "ocr", "stack": "scans"})["ok"] is True
+    host.others = {}
+    with pytest.raises(CheckFailed) as raised:
+        module.other_stack({"network": "ocr", "stack": "scans"})
+    assert raised.value.do.startswith("pulumi up -s scans")
 
 
 def test_a_published_port_of_vllm_fails(host: FakeHost) -> None:

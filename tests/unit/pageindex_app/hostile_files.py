@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import PyPDF2
-from pdfs import PICTURE, encrypted, pdf, text_page
+from locked_pdf import encrypted
+from pdfs import PICTURE, pdf, text_page
 
 GOOD = pdf(text_page("A short letter.", "It was written on a Tuesday."))
 MIB = 1024 * 1024

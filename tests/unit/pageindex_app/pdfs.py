@@ -1,9 +1,5 @@
 """PDFs made by hand, byte by byte: good ones and bad ones."""
 
-import io
-
-import PyPDF2
-
 PICTURE = b"q 400 0 0 600 90 100 cm BI /W 1 /H 1 /CS /G /BPC 8 ID \x80 EI Q"
 
 
@@ -34,13 +30,3 @@ def pdf(*pages: bytes) -> bytes:
     out += b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
     out += b"trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (len(objects) + 1, table)
     return bytes(out)
-
-
-def encrypted(content: bytes, user_password: str) -> bytes:
-    """With a password to open it, or with none and only its permissions locked."""
-    writer = PyPDF2.PdfWriter()
-    writer.append_pages_from_reader(PyPDF2.PdfReader(io.BytesIO(content)))
-    writer.encrypt(user_password, owner_password="the owner's")
-    out = io.BytesIO()
-    writer.write(out)
-    return out.getvalue()

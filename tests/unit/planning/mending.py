@@ -18,8 +18,9 @@ def apply(mend: str, settings: dict[str, Any], secrets: dict[str, Any]) -> tuple
     """The content after the commands of ``mend``; AssertionError if one is not a command that Pulumi takes."""
     settings, secrets = copy.deepcopy(settings), copy.deepcopy(secrets)
     for command in mend.split(" && "):
-        piped = RANDOM if command.startswith("openssl rand -hex 32 | ") else None
-        _run(shlex.split(command.removeprefix("openssl rand -hex 32 | ")), piped, settings, secrets)
+        source, pipe, command = command.rpartition(" | ")
+        assert source in {"", "openssl rand -hex 32", "pulumi stack output -s ocr api_key --show-secrets"}, source
+        _run(shlex.split(command), RANDOM if pipe else None, settings, secrets)
     return settings, secrets
 
 
@@ -42,7 +43,7 @@ def _run(words: list[str], piped: str | None, settings: dict[str, Any], secrets:
             plain.append(word)
     assert options.get("-s"), "the stack is named, so that the line works in any state"
     where = _parts(plain[0]) if options.get("--path") else [plain[0]]
-    target = secrets if where[0] in {"api_keys", "hf_token", "tls_key"} else settings
+    target = secrets if where[0] in {"api_keys", "hf_token", "ocr_key", "tls_key"} else settings
     if verb == "rm":
         assert len(plain) == 1, plain
         _remove(target, where)

@@ -81,6 +81,7 @@ def test_schema_and_reference_have_every_key() -> None:
     schema = json.loads(schema_text())["properties"]["config"]["properties"]
     assert set(schema) == {f"{NAMESPACE}:{name}" for name in area_fields()}
     page = reference_page()
+    assert set(yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]) == set(area_fields())
     for name in area_fields():
         assert f"## {name}" in page or f"`{name}`" in page
 
