@@ -1,23 +1,8 @@
-"""Breaks what runs, and waits for what becomes of it."""
+"""Breaks what runs."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from typing import Any
-
 from tests.integration.pulumi_project import docker
-
-RECOVERY_S = 420.0  # vLLM starts in 30 s on idle cores, and in minutes on busy ones
-
-
-def until(condition: Callable[[], Any], what: str, timeout_s: float = RECOVERY_S) -> Any:
-    """Poll until the condition holds; returns what it returned."""
-    deadline = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not within {timeout_s:.0f} s: {what}"
-        time.sleep(0.2)
-    return found
 
 
 def kill_engine(container: str) -> None:

@@ -8,9 +8,8 @@ import secrets
 import socket
 import subprocess
 import tarfile
-import time
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -20,6 +19,7 @@ from planning import gateway_config as gw
 from planning import gateway_keys
 from planning.certificate import pinned
 from planning.images import image_names
+from tests.polling import until
 
 BACKEND_SOURCE = Path(__file__).with_name("gateway_backend.py").read_text(encoding="utf-8")
 
@@ -62,15 +62,6 @@ def docker(*arguments: str, stdin: bytes | None = None) -> str:
     done = subprocess.run(["docker", *arguments], input=stdin, capture_output=True, check=False)
     assert done.returncode == 0, f"docker {' '.join(arguments[:3])}: {done.stderr.decode()}"
     return done.stdout.decode().strip()
-
-
-def until(question: Callable[[], Any], within_s: float, what: str) -> Any:
-    """Ask until the answer is truthy; the time is a promise, not a pause."""
-    deadline = time.monotonic() + within_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.02)
-    return answer
 
 
 @dataclass
@@ -166,7 +157,7 @@ class Gateway:
         )  # fmt: skip
         for port in (gw.API_PORT, gw.APP_PORT):
             self.ports[port] = int(docker("port", f"{self.name}-gateway", str(port)).rpartition(":")[2])
-        until(self.answers, 10, "the gateway answers")
+        until(self.answers, "the gateway answers", 10)
 
     def answers(self) -> bool:
         try:
@@ -209,7 +200,7 @@ class Gateway:
         address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", container)
         backend = Backend(container, address)
         self.backends.append(backend)
-        until(backend.answers, 15, "the backend answers")
+        until(backend.answers, "the backend answers", 15)
         return backend
 
     def down(self) -> None:

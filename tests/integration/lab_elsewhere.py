@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 
 from lab import engine, host, images, paths, registry
 from quickstart.console import StepFailed
+from tests.polling import until
 
 NGINX = "nginx:1.30.6"
 FIRST_LAB, FIRST_ROOT = paths.ENGINE_HOST, engine.root()
@@ -44,14 +44,6 @@ def shell(command: str) -> str:
 
 def docker(arguments: str) -> str:
     return shell(f"docker --host {paths.ENGINE_HOST} {arguments}").strip()
-
-
-def until(question: Callable[[], Any], within_s: float, what: str) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 def processes_with(text: str) -> list[str]:
@@ -98,14 +90,14 @@ def a_killed_engine_leaves_nothing_behind_and_starts_again() -> None:
         docker(f"run --detach --stop-timeout=1 --restart={policy} {NGINX} sleep {marker}")
     assert len(processes_with(f"sleep\0{marker}")) == 2
     os.kill(int(engine.PID_FILE.read_text()), signal.SIGKILL)
-    until(lambda: not processes_with(marker), 60, "its containers are gone")
-    until(lambda: not processes_with(str(paths.RUN) + "/docker.sock"), 60, "dockerd is gone")
+    until(lambda: not processes_with(marker), "its containers are gone", 60)
+    until(lambda: not processes_with(str(paths.RUN) + "/docker.sock"), "dockerd is gone", 60)
     assert str(paths.STATE) not in Path("/proc/mounts").read_text()
 
     started_at = time.monotonic()
     engine.ensure()
     print(f"restarted in {time.monotonic() - started_at:.1f} s", file=sys.stderr)
-    until(lambda: len(processes_with(f"sleep\0{marker}")) == 1, 90, "the one that is always to run, runs")
+    until(lambda: len(processes_with(f"sleep\0{marker}")) == 1, "the one that is always to run, runs", 90)
     engine.down()
     assert not processes_with(marker)
     assert engine.version(paths.ENGINE_HOST) is None
@@ -153,8 +145,8 @@ def a_gpu_host_ends_completely_and_comes_back_as_it_was() -> None:
     marker = str(uuid.uuid4().int % 10**9 + 10**9)
     shell(f"{docker_there} run --detach --gpus all {NGINX} sleep {marker}")
     os.kill(there.pid, signal.SIGKILL)
-    until(lambda: not processes_with(marker), 10, "its containers are gone")
-    until(lambda: not processes_with(str(paths.RUN / "gpu-host")), 10, "sshd, dockerd and all else are gone")
+    until(lambda: not processes_with(marker), "its containers are gone", 10)
+    until(lambda: not processes_with(str(paths.RUN / "gpu-host")), "sshd, dockerd and all else are gone", 10)
     assert str(paths.STATE) not in Path("/proc/mounts").read_text()
     assert not host.runs()
 

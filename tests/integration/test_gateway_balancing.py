@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.gateway_attacks import GOOD
-from tests.integration.gateway_rig import CONFIG, KEYS, Backend, Gateway, bearer, docker, until
+from tests.integration.gateway_rig import CONFIG, KEYS, Backend, Gateway, bearer, docker
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 CHAT = "/v1/chat/completions"
@@ -23,7 +24,7 @@ def gateway() -> Iterator[Gateway]:
         made.up()
         made.add_backend("vllm-0")
         made.add_backend("vllm-1")
-        until(lambda: len(set(hosts(made, 8))) == 2, 10, "both replicas serve")
+        until(lambda: len(set(hosts(made, 8))) == 2, "both replicas serve", 10)
         yield made
     finally:
         made.down()
@@ -79,7 +80,7 @@ def test_a_replica_that_answers_5xx_is_out_and_costs_no_request(gateway, backend
         finally:
             sick.control("/status/0", "POST")
     assert len(sick.control("/seen")) <= 3 * 3, "out for 2 s after each failure"
-    until(lambda: sick.container_id in hosts(gateway, 4), 10, "it is used again")
+    until(lambda: sick.container_id in hosts(gateway, 4), "it is used again", 10)
 
 
 def test_a_full_queue_passes_and_takes_nobody_out(gateway, backends) -> None:
@@ -109,7 +110,7 @@ def test_a_request_without_an_answer_yet_moves_on_when_its_replica_breaks_off(ga
         assert host(gateway, session) == other.container_id
     finally:
         first.control("/breaking/0", "POST")
-    until(lambda: host(gateway, session) == first.container_id, 10, "the session is back")
+    until(lambda: host(gateway, session) == first.container_id, "the session is back", 10)
 
 
 def test_a_stream_that_has_begun_is_never_sent_twice(gateway, backends) -> None:
@@ -127,8 +128,8 @@ def test_a_dead_replica_costs_no_request_and_is_back_within_five_seconds(gateway
     assert hosts(gateway, 10) == [alive] * 10
     assert hosts(gateway, 10, session) == [alive] * 10
     docker("start", dead.container)
-    until(dead.answers_anywhere, 15, "it is well again")
+    until(dead.answers_anywhere, "it is well again", 15)
     well = time.monotonic()
-    until(lambda: name in hosts(gateway, 4), 10, "the replica serves again")
-    until(lambda: host(gateway, session) == name, 10, "the session is back where its beginning is cached")
+    until(lambda: name in hosts(gateway, 4), "the replica serves again", 10)
+    until(lambda: host(gateway, session) == name, "the session is back where its beginning is cached", 10)
     assert time.monotonic() - well < 5

@@ -17,8 +17,9 @@ from planning.certificate import fingerprint, make_certificate, pinned
 from planning.images import image_names
 from tests.integration.conftest import dev_config, remove_leftovers
 from tests.integration.gateway_load import Load
-from tests.integration.gateway_rig import BACKEND_SOURCE, until
+from tests.integration.gateway_rig import BACKEND_SOURCE
 from tests.integration.pulumi_project import Project, docker, free_port, started_at
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 PROGRAM = Path(__file__).with_name("gateway_program.py")
@@ -57,7 +58,7 @@ class Deployed:
         line = base64.b64encode(b"server vllm-0:8000 resolve max_fails=1 fail_timeout=2s;  # slot 0\n").decode()
         put = f"echo {line} | base64 -d | sh /run/pageindex-stack/replicas.sh put replicas.conf"
         docker("exec", self.container, "sh", "-c", f"{put} && sh /run/pageindex-stack/replicas.sh reload")
-        until(lambda: self.status(OLD) == 200, 20, "the backend is found")
+        until(lambda: self.status(OLD) == 200, "the backend is found", 20)
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +94,12 @@ def test_it_speaks_https_with_the_certificate_whose_fingerprint_is_told(deployed
 def test_a_key_is_rotated_under_load_without_losing_a_request_or_replacing_the_container(deployed: Deployed) -> None:
     before, told = started_at(deployed.container), deployed.project.outputs()["tls_fingerprint"]
     with Load(deployed.connect, OLD, clients=4) as load:
-        until(lambda: load.answers[200] > 50, 30, "the load runs")
+        until(lambda: load.answers[200] > 50, "the load runs", 30)
         deployed.set_key("alice@next", NEW)
         deployed.project.up()
         assert deployed.status(NEW) == 200
         count = load.answers[200]
-        until(lambda: load.answers[200] > count + 50, 30, "the old key goes on")
+        until(lambda: load.answers[200] > count + 50, "the old key goes on", 30)
     assert set(load.answers) == {200}, load.answers
     arguments = ("config", "rm", "--stack", deployed.project.stack, "--path")
     deployed.project.pulumi(*arguments, "pageindex-stack:api_keys.alice")

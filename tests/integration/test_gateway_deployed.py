@@ -12,10 +12,10 @@ import pytest
 
 from planning.gateway_config import API_PORT, APP_PORT, GatewayConfig
 from tests.integration.conftest import Stack
-from tests.integration.faults import until
 from tests.integration.gateway_attacks import attacks, raw
 from tests.integration.gateway_rig import Answer, bearer, exchange
 from tests.integration.pulumi_project import docker, replica
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 LISTED = {("GET", path) for path in GatewayConfig().get_paths} | {("POST", path) for path in GatewayConfig().post_paths}

@@ -12,7 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from planning import gateway_config as gw
 from tests.integration.gateway_attacks import GOOD
-from tests.integration.gateway_rig import KEYS, Gateway, bearer, until
+from tests.integration.gateway_rig import KEYS, Gateway, bearer
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 CHAT = "/v1/chat/completions"
@@ -44,9 +45,9 @@ def counted() -> Iterator[Counted]:
     try:
         gateway.up()
         made = Counted(gateway, gateway.add_metrics())
-        until(made.answers, 15, "the metrics answer")
+        until(made.answers, "the metrics answer", 15)
         gateway.add_backend()
-        until(lambda: gateway.get("/v1/models", GOOD).status == 200, 5, "the backend is found")
+        until(lambda: gateway.get("/v1/models", GOOD).status == 200, "the backend is found", 5)
         yield made
     finally:
         gateway.down()
@@ -61,7 +62,7 @@ def test_requests_are_counted_by_client_port_status_and_upstream(counted: Counte
     address = f"{gateway.backends[0].address}:8000"
     total = counted.total
     until(lambda: total("pageindex_gateway_requests_total", client="alice", status="201", upstream=address) - before
-          == 5, 10, "five are counted")  # fmt: skip
+          == 5, "five are counted", 10)  # fmt: skip
     assert counted.total("pageindex_gateway_requests_total", client="", status="404", port=str(gw.API_PORT)) >= 1
     assert counted.total("pageindex_gateway_request_seconds_count", port=str(gw.API_PORT)) >= 6
     assert counted.total("pageindex_gateway_first_byte_seconds_count", port=str(gw.API_PORT)) >= 5
@@ -72,19 +73,19 @@ def test_each_request_that_a_limit_refused_is_counted_by_limit(counted: Counted)
     refused = [counted.gateway.get("/v1/models", key).status for _ in range(9)].count(429)
     assert refused == 3
     name, labels = "pageindex_gateway_limited_total", {"client": "sixty", "limit": "requests_per_minute"}
-    until(lambda: counted.total(name, **labels) == 3, 10, "three are counted")
+    until(lambda: counted.total(name, **labels) == 3, "three are counted", 10)
 
 
 def test_a_replica_is_shown_as_up_and_as_standing_still_while_requests_run_and_no_token_comes(counted: Counted) -> None:
     replica = {"replica": "vllm-0:8000"}
-    until(lambda: counted.total("pageindex_replica_up", **replica) == 1, 15, "it is up")
+    until(lambda: counted.total("pageindex_replica_up", **replica) == 1, "it is up", 15)
     assert counted.total("pageindex_replica_in_use", **replica) == 1
     assert counted.total("pageindex_replica_stalled_seconds", **replica) == 0
     counted.gateway.backends[0].control("/running/3", "POST")
-    until(lambda: counted.total("pageindex_replica_stalled_seconds", **replica) > 0, 20, "it stands still")
+    until(lambda: counted.total("pageindex_replica_stalled_seconds", **replica) > 0, "it stands still", 20)
     assert counted.total("pageindex_replica_requests_running", **replica) == 3
     counted.gateway.backends[0].control("/running/0", "POST")
-    until(lambda: counted.total("pageindex_replica_stalled_seconds", **replica) == 0, 20, "it has nothing to do")
+    until(lambda: counted.total("pageindex_replica_stalled_seconds", **replica) == 0, "it has nothing to do", 20)
 
 
 @pytest.mark.parametrize(("body", "model"), [
@@ -97,6 +98,6 @@ def test_a_replica_is_shown_as_up_and_as_standing_still_while_requests_run_and_n
 def test_the_log_names_the_model_that_was_asked_for(counted: Counted, body: bytes, model: str) -> None:
     gateway = counted.gateway
     marker = gateway.ask("POST", CHAT, GOOD, body=body).headers["x-request-id"]
-    until(lambda: marker in gateway.logs(), 5, "the request is in the log")
+    until(lambda: marker in gateway.logs(), "the request is in the log", 5)
     [line] = [json.loads(line) for line in gateway.logs().splitlines() if marker in line]
     assert line["model"] == model

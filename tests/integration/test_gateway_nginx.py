@@ -50,8 +50,8 @@ def gateway(before_backends: dict[str, tuple[int, dict[str, str], str]]) -> Iter
         }.items():
             before_backends[name] = (answer.status, answer.headers, answer.body.decode())
         made.add_backend()
-        until(lambda: made.get("/v1/models", GOOD).status == 200, 5, "a new upstream is found by name")
-        until(lambda: made.get("/health", port=gw.APP_PORT).status == 200, 5, "the app is found by name")
+        until(lambda: made.get("/v1/models", GOOD).status == 200, "a new upstream is found by name", 5)
+        until(lambda: made.get("/health", port=gw.APP_PORT).status == 200, "the app is found by name", 5)
         yield made
     finally:
         made.down()
@@ -108,7 +108,7 @@ def test_docker_sees_it_healthy_and_its_configuration_passes_nginx_t_with_the_lo
     container = f"{gateway.name}-gateway"
     docker("exec", container, gw.ENTRYPOINT[0], "-t", *gw.COMMAND)
     state = ["inspect", "-f", "{{.State.Health.Status}}", container]
-    until(lambda: docker(*state) == "healthy", 10, "healthy")
+    until(lambda: docker(*state) == "healthy", "healthy", 10)
 
 
 @pytest.mark.parametrize("header", [
@@ -175,7 +175,7 @@ def test_a_client_among_hundreds_is_told_apart_whatever_its_name(gateway, name) 
     answer = gateway.get("/v1/models", bearer(KEYS[name]))
     assert answer.status == 200
     marker = answer.headers["x-request-id"]
-    until(lambda: marker in gateway.logs(), 5, "the request is in the log")
+    until(lambda: marker in gateway.logs(), "the request is in the log", 5)
     [line] = [json.loads(line) for line in gateway.logs().splitlines() if marker in line]
     assert (line["client"], line["key"]) == (name, name)
     assert gateway.get("/v1/models", bearer(KEYS[name].swapcase())).status == 401
@@ -209,7 +209,7 @@ def test_during_a_rotation_both_keys_are_one_client(gateway) -> None:
     answers = [gateway.get("/api/documents", key, port=gw.APP_PORT) for key in keys]
     assert [dict(answer.json["headers"])["x-client"] for answer in answers] == ["alice", "alice", "gone"]
     ids = [answer.headers["x-request-id"] for answer in answers]
-    until(lambda: ids[-1] in gateway.logs(), 5, "the requests are in the log")
+    until(lambda: ids[-1] in gateway.logs(), "the requests are in the log", 5)
     lines = [json.loads(line) for line in gateway.logs().splitlines() if line.startswith("{")]
     named = {line["request_id"]: (line["client"], line["key"]) for line in lines}
     assert [named[each] for each in ids] == [("alice", "alice"), ("alice", "alice@next"), ("gone", "gone@next")]
@@ -230,7 +230,7 @@ def test_parallel_requests_of_one_client_are_bounded_and_others_are_not_held_up(
     key = bearer(KEYS["narrow"])
     with ThreadPoolExecutor(2) as pool:
         held = [pool.submit(gateway.post, CHAT, {"hold": True}, key) for _ in range(2)]
-        until(lambda: len(backend.control("/seen")) == 2, 5, "two requests run")
+        until(lambda: len(backend.control("/seen")) == 2, "two requests run", 5)
         refused = gateway.post(CHAT, {}, key)
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")
         assert gateway.post(CHAT, {}, GOOD).status == 200
@@ -260,7 +260,7 @@ def test_a_client_that_stalls_is_cut_off(gateway, backend, start, limit_s) -> No
             assert connection.recv(4096) == b""
         assert limit_s - 0.5 < time.monotonic() - since < limit_s + 2
     assert backend.control("/seen") == []
-    until(lambda: '"status":"408"' in gateway.logs(), 5, "the log says why")
+    until(lambda: '"status":"408"' in gateway.logs(), "the log says why", 5)
 
 
 def test_a_header_that_trickles_does_not_buy_time(gateway) -> None:
@@ -301,7 +301,7 @@ def test_a_client_that_leaves_stops_the_work_behind_within_a_second(gateway, bac
     assert b"200 OK" in connection.recv(4096)
     left = time.time()
     connection.close()
-    until(lambda: "client_gone" in backend.control("/seen")[0], 3, "the backend notices")
+    until(lambda: "client_gone" in backend.control("/seen")[0], "the backend notices", 3)
     assert backend.control("/seen")[0]["client_gone"] - left < 1
 
 
@@ -336,7 +336,7 @@ def test_a_request_to_the_app_that_was_sent_and_lost_is_not_sent_again(gateway, 
 def test_a_post_that_was_not_sent_yet_moves_on_to_another_replica(gateway, backend) -> None:
     extra = gateway.add_backend()
     both = {backend.container_id, extra.container_id}
-    until(lambda: {gateway.post(CHAT, {}, GOOD).json["host"] for _ in range(8)} == both, 5, "both replicas serve")
+    until(lambda: {gateway.post(CHAT, {}, GOOD).json["host"] for _ in range(8)} == both, "both replicas serve", 5)
     docker("rm", "-f", gateway.backends.pop().container)
     answers = [gateway.post(CHAT, {}, GOOD) for _ in range(10)]
     assert [(answer.status, answer.json["host"]) for answer in answers] == [(200, backend.container_id)] * 10
@@ -353,18 +353,18 @@ def test_a_replaced_server_is_found_by_name_without_a_reload(gateway) -> None:
     old, new = gateway.backends[-1], gateway.add_backend()
     docker("rm", "-f", old.container)
     assert new.address != old.address
-    until(lambda: _serves(gateway, new), 5, "every request reaches the new container")
+    until(lambda: _serves(gateway, new), "every request reaches the new container", 5)
     docker("rm", "-f", new.container)
-    gone = until(lambda: _unless_served(gateway), 5, "requests are told to come back")
+    gone = until(lambda: _unless_served(gateway), "requests are told to come back", 5)
     assert gone.headers["retry-after"] == "5"
     gateway.get(f"/v1/models?key={ALICE}", GOOD)  # for the test of the log: an error with a key in its request line
     newest = gateway.add_backend()
-    until(lambda: _serves(gateway, newest), 5, "the third container serves")
+    until(lambda: _serves(gateway, newest), "the third container serves", 5)
 
 
 def test_the_log_names_the_client_and_never_shows_a_key(gateway) -> None:
     marker = gateway.post(f"{CHAT}?api_key={ALICE}", {}, GOOD).headers["x-request-id"]
-    until(lambda: marker in gateway.logs(), 5, "the request is in the log")
+    until(lambda: marker in gateway.logs(), "the request is in the log", 5)
     logs = gateway.logs()
     [line] = [json.loads(line) for line in logs.splitlines() if marker in line]
     assert (line["client"], line["method"], line["path"], line["status"]) == ("alice", "POST", CHAT, "200")
@@ -386,7 +386,7 @@ def test_stopping_it_lets_a_running_stream_finish(gateway) -> None:
             target=docker, args=("stop", "-t", str(gateway.config.stop_timeout_s), f"{gateway.name}-gateway")
         )
         stopping.start()
-        until(lambda: _refuses(gateway), 5, "no new requests")
+        until(lambda: _refuses(gateway), "no new requests", 5)
         backend.control("/release", "POST")
         while b"\r\n0\r\n\r\n" not in received:
             piece = connection.recv(4096)

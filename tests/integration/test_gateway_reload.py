@@ -13,7 +13,8 @@ from checks.outcome import CheckFailed
 from planning import gateway_config as gw
 from planning.images import image_names
 from tests.integration.gateway_load import CHAT, Load
-from tests.integration.gateway_rig import ALICE, CONFIG, KEYS, Gateway, bearer, docker, until
+from tests.integration.gateway_rig import ALICE, CONFIG, KEYS, Gateway, bearer, docker
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 NEW_KEY = "Carol-" * 8
@@ -26,7 +27,7 @@ def gateway() -> Iterator[Gateway]:
     try:
         made.up()
         made.add_backend()
-        until(lambda: made.get("/v1/models", bearer(ALICE)).status == 200, 5, "the backend is found")
+        until(lambda: made.get("/v1/models", bearer(ALICE)).status == 200, "the backend is found", 5)
         yield made
     finally:
         made.down()
@@ -48,14 +49,14 @@ def test_under_load_a_key_is_added_and_one_taken_away_without_losing_a_request(g
                    .encode() + body)  # fmt: skip
     received = stream.recv(4096)
     with Load(lambda: HTTPConnection("127.0.0.1", gateway.ports[gw.API_PORT], timeout=20), ALICE) as load:
-        until(lambda: load.answers[200] > 200, 20, "the load runs")
+        until(lambda: load.answers[200] > 200, "the load runs", 20)
         for turn in range(2):
             apply(gateway, {**KEYS, "carol": NEW_KEY})
             assert gateway.get("/v1/models", bearer(NEW_KEY)).status == 200, turn
             apply(gateway, KEYS)
             assert gateway.get("/v1/models", bearer(NEW_KEY)).status == 401, turn
         before = load.answers[200]
-        until(lambda: load.answers[200] > before + 200, 20, "the load goes on")
+        until(lambda: load.answers[200] > before + 200, "the load goes on", 20)
     assert set(load.answers) == {200}, load.answers
     for _ in range(2):
         gateway.backends[-1].control("/release", "POST")

@@ -14,7 +14,8 @@ import pytest
 from planning import gateway_config as gw
 from planning.certificate import fingerprint, make_certificate, pinned
 from tests.integration.gateway_attacks import ATTACKS, GOOD, get
-from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange, until
+from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 
@@ -27,8 +28,8 @@ def gateway() -> Iterator[Gateway]:
     try:
         made.up()
         made.add_backend()
-        until(lambda: made.get("/v1/models", GOOD).status == 200, 5, "the API's backend is found")
-        until(lambda: made.get("/", port=gw.APP_PORT).status == 200, 5, "the app is found")
+        until(lambda: made.get("/v1/models", GOOD).status == 200, "the API's backend is found", 5)
+        until(lambda: made.get("/", port=gw.APP_PORT).status == 200, "the app is found", 5)
         yield made
     finally:
         made.down()

@@ -11,13 +11,13 @@ import tempfile
 import time
 import urllib.request
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab import engine, images, paths
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 PYTHON, NGINX, VLLM = "python:3.11-slim-bookworm", "nginx:1.30.6", "vllm/vllm-openai-cpu:v0.32.0-x86_64"
@@ -30,14 +30,6 @@ def docker(host: str, *arguments: str, check: bool = True) -> str:
     done = subprocess.run(["docker", "--host", host, *arguments], capture_output=True, text=True, check=False)
     assert done.returncode == 0 or not check, f"docker {' '.join(arguments[:4])}: {done.stdout}{done.stderr}"
     return (done.stdout + ("" if check else done.stderr)).strip()
-
-
-def until(question: Callable[[], Any], within_s: float, what: str) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +126,8 @@ def test_nginx_serves_its_welcome_page_and_logs_to_the_container(host: str) -> N
             except OSError:
                 return ""
 
-        assert "Welcome to nginx!" in until(page, 20, "nginx answers")
-        until(lambda: '"GET / HTTP/1.1" 200' in docker(host, "logs", container), 5, "the access log has the request")
+        assert "Welcome to nginx!" in until(page, "nginx answers", 20)
+        until(lambda: '"GET / HTTP/1.1" 200' in docker(host, "logs", container), "the access log has the request", 5)
     finally:
         docker(host, "rm", "--force", container)
 

@@ -17,6 +17,7 @@ import pytest
 from lab import cards, engine, host, paths, recipes, small_model
 from lab.cards import Faults
 from lab.host import Host
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 VLLM, NVIDIA = recipes.GPU_IMAGES
@@ -126,7 +127,7 @@ def test_its_loopback_is_not_ours(there: Host) -> None:
     try:
         with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.1", 18080), timeout=2):
             pass
-        page = until(lambda: fetch(f"http://127.0.0.1:{here}/"), 20, "nginx answers through the tunnel")
+        page = until(lambda: fetch(f"http://127.0.0.1:{here}/"), "nginx answers through the tunnel", 20)
         assert "Welcome to nginx!" in page
     finally:
         forwarding.terminate()
@@ -137,14 +138,6 @@ def test_its_loopback_is_not_ours(there: Host) -> None:
 def test_containers_there_reach_the_package_index(there: Host) -> None:
     image = "python:3.11-slim-bookworm"
     docker(there, "run", "--rm", image, "pip", "install", "--quiet", "--no-deps", "--target", "/tmp/x", "six")
-
-
-def until(question: Callable[[], Any], within_s: float, what: str) -> Any:
-    deadline = time.monotonic() + within_s
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
-        time.sleep(0.1)
-    return answer
 
 
 def fetch(url: str, body: Any = None) -> str:
@@ -286,7 +279,7 @@ def test_a_command_line_for_two_cards_is_checked_and_served(there: Host, weights
             running = docker(there, "inspect", "--format", "{{.State.Running}}", name) == "true"
             return fetch(f"{here}/v1/models") or ("" if running else "ended")
 
-        served = until(ready_or_dead, READY_BUDGET_S, "vLLM answers")
+        served = until(ready_or_dead, "vLLM answers", READY_BUDGET_S)
         log = docker(there, "logs", name, check=False)
         assert served != "ended", log[-3000:]
         assert [model["id"] for model in json.loads(served)["data"]] == ["default", "Qwen/Qwen3-32B-AWQ"]

@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,17 +25,10 @@ from planning.ssh import SshHost
 from quickstart.environment import environment
 from tests.integration.pulumi_project import REPOSITORY, free_port
 from tests.integration.sshd_rig import Sshd, end_shared_connection
+from tests.polling import until
 
 pytestmark = pytest.mark.integration
 PATIENCE_S = 20.0
-
-
-def until(question: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (answer := question()):
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 @pytest.fixture
@@ -134,7 +125,7 @@ def test_a_command_in_flight_when_the_connection_is_cut_runs_again(sshd: Sshd, t
     sshd.start()
     started = tmp_path / "started"
     script = f'echo x >> {started}; [ "$(wc -l < {started})" -gt 1 ] || sleep 60; echo done'
-    cutter = threading.Thread(target=lambda: (until(started.exists, "the command to run"), sshd.cut()))
+    cutter = threading.Thread(target=lambda: (until(started.exists, "the command to run", PATIENCE_S), sshd.cut()))
     cutter.start()
     assert run(sshd.host(), "sh", "-s", text=script) == "done\n"
     cutter.join()
@@ -191,7 +182,7 @@ def test_a_tunnel_leaves_nothing_behind(sshd: Sshd, web: int) -> None:
     assert directory.stat().st_mode & 0o077 == 0
     tunnel.close()
     assert not directory.exists()
-    until(lambda: not sshd.sessions(), "the connection to end")
+    until(lambda: not sshd.sessions(), "the connection to end", PATIENCE_S)
 
 
 def test_a_killed_check_leaves_no_tunnel(sshd: Sshd, web: int) -> None:
@@ -207,7 +198,7 @@ def test_a_killed_check_leaves_no_tunnel(sshd: Sshd, web: int) -> None:
     assert process.stdout.readline() == b"open\n"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    until(lambda: not sshd.sessions(), "the connection to end")
+    until(lambda: not sshd.sessions(), "the connection to end", PATIENCE_S)
 
 
 def test_a_host_that_forbids_forwarding_is_named_as_the_reason(sshd: Sshd, web: int) -> None:

@@ -17,9 +17,10 @@ import pytest
 
 from rollout.steps import HOLD_S, UNKNOWN_START_S
 from tests.integration.conftest import Stack, deployed
-from tests.integration.faults import kill_engine, until
+from tests.integration.faults import kill_engine
 from tests.integration.load import Load
 from tests.integration.pulumi_project import docker
+from tests.polling import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
 OUT_S = 2.0  # after which a dead replica gets no requests

@@ -14,8 +14,9 @@ from planning.images import resolve_image
 from planning.names import gateway_container, internal_network, prefix_of
 from tests.integration.conftest import Stack
 from tests.integration.documents import indexed, settled
-from tests.integration.faults import kill_engine, until
+from tests.integration.faults import kill_engine
 from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port, replica, started_at
+from tests.polling import until
 from tests.unit.pageindex_app.pdfs import PICTURE, pdf
 
 pytestmark = pytest.mark.integration

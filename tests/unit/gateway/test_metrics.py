@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from planning import gateway_config as gw
+from tests.polling import until
 
 SCRIPT = Path(__file__).resolve().parents[3] / "services" / "gateway" / gw.METRICS_SCRIPT
 ADDRESS = "vllm-0:8000"
@@ -134,12 +133,5 @@ def test_lines_are_read_as_they_come_and_the_file_is_emptied_before_it_is_full(
                 appended.write(text[:10])
                 appended.flush()
                 appended.write(text[10:])
-        until(lambda turn=turn: sum(requests.answered.values()) == 10 * turn)
+        until(lambda turn=turn: sum(requests.answered.values()) == 10 * turn, "all lines are counted", 10)
     assert file.stat().st_size < 3000
-
-
-def until(question: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not question():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.005)
