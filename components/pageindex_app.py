@@ -96,16 +96,19 @@ class PageIndexApp(pulumi.ComponentResource):
             "INDEX_MEMORY_MIB": str(index_memory_mib(args.settings.memory_gib)),
         }
         networks: list[dict[str, Any]] = [{"name": args.network_name, "aliases": ["pageindex"]}]
-        other_is_there = []
+        before: list[pulumi.Resource] = []
         if args.ocr:
             environment |= {"OCR_BASE_URL": args.ocr.base_url, "OCR_MODEL": args.ocr.model}
-            if args.ocr.network:
-                networks.append({"name": args.ocr.network})  # no alias: the other stack has an app of its own
-                facts = {"network": args.ocr.network, "stack": args.ocr.stack, "docker_host": args.docker_host}
-                opts_of_check = pulumi.ResourceOptions(parent=self)
-                other_is_there = [
-                    ask(f"{name}-ocr-stack", "other-stack", facts, triggers=[args.ocr.network], opts=opts_of_check)
-                ]
+        if args.ocr and args.ocr.network:
+            networks.append({"name": args.ocr.network})  # no alias: the other stack has an app of its own
+            other_stack = ask(
+                f"{name}-ocr-stack",
+                "other-stack",
+                {"network": args.ocr.network, "stack": args.ocr.stack, "docker_host": args.docker_host},
+                triggers=[args.ocr.network],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            before.append(other_stack)  # an app that runs is not taken away for a stack that is not there
         container = hardened_container(
             f"{name}-container",
             host_name=f"{args.prefix}-app",
@@ -129,7 +132,7 @@ class PageIndexApp(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,  # its name and volume are one
-                depends_on=other_is_there,
+                depends_on=before,
             ),
         )
         gate = await_container(
