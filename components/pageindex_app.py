@@ -73,6 +73,17 @@ class PageIndexApp(pulumi.ComponentResource):
             labels=label_args(labels(args.prefix, "documents", "-")),
             opts=pulumi.ResourceOptions(parent=self),
         )
+        before: list[pulumi.Resource] = []
+        if args.ocr and args.ocr.network:
+            # An app that runs, and the files it is replaced with, are not touched for a stack that is not there.
+            other_stack = ask(
+                f"{name}-ocr-stack",
+                "other-stack",
+                {"network": args.ocr.network, "stack": args.ocr.stack, "docker_host": args.docker_host},
+                triggers=[args.ocr.network],
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+            before.append(other_stack)
         files = ConfigFiles(
             f"{name}-files",
             ConfigFilesArgs(
@@ -81,7 +92,7 @@ class PageIndexApp(pulumi.ComponentResource):
                 image=image.image_id,
                 files={"vllm-key": args.llm_api_key} | ({"ocr-key": args.ocr_key} if args.ocr_key else {}),
             ),
-            pulumi.ResourceOptions(parent=self),
+            pulumi.ResourceOptions(parent=self, depends_on=before),
         )
         environment = {
             "VLLM_BASE_URL": args.llm_base_url,
@@ -96,19 +107,10 @@ class PageIndexApp(pulumi.ComponentResource):
             "INDEX_MEMORY_MIB": str(index_memory_mib(args.settings.memory_gib)),
         }
         networks: list[dict[str, Any]] = [{"name": args.network_name, "aliases": ["pageindex"]}]
-        before: list[pulumi.Resource] = []
         if args.ocr:
             environment |= {"OCR_BASE_URL": args.ocr.base_url, "OCR_MODEL": args.ocr.model}
         if args.ocr and args.ocr.network:
             networks.append({"name": args.ocr.network})  # no alias: the other stack has an app of its own
-            other_stack = ask(
-                f"{name}-ocr-stack",
-                "other-stack",
-                {"network": args.ocr.network, "stack": args.ocr.stack, "docker_host": args.docker_host},
-                triggers=[args.ocr.network],
-                opts=pulumi.ResourceOptions(parent=self),
-            )
-            before.append(other_stack)  # an app that runs is not taken away for a stack that is not there
         container = hardened_container(
             f"{name}-container",
             host_name=f"{args.prefix}-app",

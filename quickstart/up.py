@@ -19,6 +19,7 @@ from quickstart.paths import REPOSITORY
 STACK = "dev"
 DOCUMENT = "samples/harbour-report-2025.pdf"
 QUESTION = "How deep is the approach channel at lowest tide?"
+LONG_RUNNING = ("vllm", "app", "gateway", "gateway-metrics")  # the others do their work and end
 IMAGE_SERVICES = ("python", "nginx", "vllm-cpu")  # of images.compose.yaml: what `dev` runs and builds from
 
 
@@ -81,7 +82,23 @@ def ask() -> None:
     """Ask in a process of its own: this one runs on the bare interpreter, without the dependencies."""
     command = [str(python_env.PROGRAM.python()), "-m", "quickstart.ask", "--stack", STACK, DOCUMENT, QUESTION]
     if subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False).returncode != 0:
+        if stopped := stopped_containers():
+            names = " ".join(stopped)
+            raise StepFailed(
+                f"the question was not answered: {names} is stopped", f". ./env.sh && docker start {names}"
+            )
         raise StepFailed("the stack is up, but the question was not answered", "make up")
+
+
+def stopped_containers() -> list[str]:
+    """Those of the stack that ought to run. Docker starts what ends by itself again, but not what somebody stopped."""
+    shown = '{{.Label "pageindex-stack.component"}} {{.Names}}'
+    filters = ("--filter", f"label=pageindex-stack.stack=pageindex-{STACK}", "--filter", "status=exited")
+    listed = subprocess.run(
+        ["docker", "ps", "--all", *filters, "--format", shown],
+        env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return [name for component, name in map(str.split, listed.stdout.splitlines()) if component in LONG_RUNNING]
 
 
 def show_what_is_there(took: dict[str, float]) -> None:

@@ -92,8 +92,9 @@ class Load:
         if answer.status_code == 200:
             whole = lines and lines[-1] == "[DONE]"
             pieces = [json.loads(line) for line in lines[:-1]] if whole else []
-            # An error within a stream comes as a piece without choices.
-            if not pieces or "choices" not in pieces[-1] or pieces[-1]["choices"][0]["finish_reason"] != "length":
+            if pieces and "error" in pieces[-1]:
+                request.fault = f"refused within the stream: {pieces[-1]['error']['code']}"
+            elif not pieces or pieces[-1]["choices"][0]["finish_reason"] != "length":
                 request.fault = f"cut short after {len(lines)} pieces: {lines[-1:]}"
 
     @staticmethod
