@@ -74,9 +74,10 @@ def time_to_ready() -> list[tuple[str, str, str]]:
     with step("Time to ready") as current:
         for number in range(START_ROUNDS):
             current.progress(2 * number, 2 * START_ROUNDS, "starts")
-            by_hand.append(start_by_hand())
+            vllm = replica()
+            by_hand.append(start_by_hand(vllm))
             current.progress(2 * number + 1, 2 * START_ROUNDS, "starts")
-            command("pulumi", "up", "-s", STACK, "--yes", "--skip-preview", "--replace", urn_of_container(replica()))
+            command("pulumi", "up", "-s", STACK, "--yes", "--skip-preview", "--replace", urn_of_container(vllm))
             by_up.append(last_start_s())
     hand, ours = statistics.median(by_hand), statistics.median(by_up)
     goal = GOAL_READY_FACTOR * hand + GOAL_READY_PLUS_S
@@ -109,9 +110,8 @@ def replica() -> str:
     return command("docker", "ps", *filters, "--format", "{{.Names}}").strip()
 
 
-def start_by_hand() -> float:
-    """Stop the replica and run a copy of it; seconds from `docker run` until its first token."""
-    vllm = replica()
+def start_by_hand(vllm: str) -> float:
+    """Stop this replica and run a copy of it; seconds from `docker run` until its first token."""
     details = json.loads(command("docker", "inspect", vllm))[0]
     config, host = details["Config"], details["HostConfig"]
     copy = [
