@@ -19,13 +19,15 @@ from typing import Any
 
 from planning.gateway_replicas import STATE_DIR
 from planning.images import resolve_image
+from planning.names import gateway_container, internal_network, prefix_of
 from quickstart.console import StepFailed, main_guard, step
 from quickstart.environment import environment
 from quickstart.paths import REPOSITORY
 from quickstart.pulumi import outputs
 from rollout.host import MEMORY
 
-STACK, PREFIX = "dev", "pageindex-dev"
+STACK = "dev"
+PREFIX = prefix_of(STACK)
 PAGE = REPOSITORY / "docs" / "bench-dev.md"
 NO_OP_ROUNDS = 3
 START_ROUNDS = 2
@@ -99,7 +101,7 @@ def urn_of_container(name: str) -> str:
 
 def last_start_s() -> float:
     """What the last rollout measured: from the replica's start until it had answered a question."""
-    kept = command("docker", "exec", f"{PREFIX}-gateway", "cat", f"{STATE_DIR}/{MEMORY}")
+    kept = command("docker", "exec", gateway_container(PREFIX), "cat", f"{STATE_DIR}/{MEMORY}")
     return float(json.loads(kept)["start_s"])
 
 
@@ -115,7 +117,7 @@ def start_by_hand(vllm: str) -> float:
     details = json.loads(command("docker", "inspect", vllm))[0]
     config, host = details["Config"], details["HostConfig"]
     copy = [
-        "docker", "run", "--detach", "--name", f"{vllm}-by-hand", "--network", f"{PREFIX}-internal",
+        "docker", "run", "--detach", "--name", f"{vllm}-by-hand", "--network", internal_network(PREFIX),
         "--user", config["User"], "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true",
         "--shm-size", str(host["ShmSize"]), "--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]),
     ]  # fmt: skip
@@ -145,14 +147,14 @@ def gateway_latency() -> list[tuple[str, str, str]]:
     vllm_key = json.loads(command("docker", "exec", vllm, "cat", "/run/pageindex-stack/vllm.yaml"))["api-key"]
     facts = {
         "direct": f"{vllm}:8000",
-        "gateway": f"{PREFIX}-gateway:8080",
+        "gateway": f"{gateway_container(PREFIX)}:8080",
         "vllm_key": vllm_key,
         "client_key": outputs(STACK)["api_key"],
     }
     probe = (Path(__file__).with_name("latency_probe.py")).read_text(encoding="utf-8")
     with step("Gateway latency"):
         printed = command(
-            "docker", "run", "--rm", "--interactive", "--network", f"{PREFIX}-internal", "--user", "65534:65534",
+            "docker", "run", "--rm", "--interactive", "--network", internal_network(PREFIX), "--user", "65534:65534",
             resolve_image("python"), "python3", "-c", probe, stdin=json.dumps(facts),
         )  # fmt: skip
     rows = []

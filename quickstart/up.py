@@ -11,6 +11,7 @@ import lab.engine
 import lab.hub
 import lab.images
 import toolchain
+from planning.names import prefix_of
 from quickstart import ports, pulumi, pulumi_state, python_env
 from quickstart.console import StepFailed, duration, line, stop_children
 from quickstart.environment import environment
@@ -93,7 +94,7 @@ def ask() -> None:
 def stopped_containers() -> list[str]:
     """Those of the stack that ought to run. Docker starts what ends by itself again, but not what somebody stopped."""
     shown = '{{.Label "pageindex-stack.component"}} {{.Names}}'
-    filters = ("--filter", f"label=pageindex-stack.stack=pageindex-{STACK}", "--filter", "status=exited")
+    filters = ("--filter", f"label=pageindex-stack.stack={prefix_of(STACK)}", "--filter", "status=exited")
     listed = subprocess.run(
         ["docker", "ps", "--all", *filters, "--format", shown],
         env=environment(), capture_output=True, text=True, check=False,
