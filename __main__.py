@@ -26,13 +26,14 @@ from components import (
     VllmServerArgs,
     all_results,
 )
-from planning.gateway_config import INNER_PORT
-from planning.gateway_keys import clients_of
-from planning.images import resolve_image
-from planning.names import gateway_container
-from planning.ocr import ocr_server
-from planning.ssh import host_facts, is_ssh, provider_options
-from planning.vllm_command import STABLE_ALIAS
+from planning.gateway.keys import clients_of
+from planning.gateway.nginx_config import INNER_PORT
+from planning.hosts.images import resolve_image
+from planning.hosts.names import gateway_container
+from planning.hosts.ssh import host_facts, is_ssh, provider_options
+from planning.next_steps import next_steps
+from planning.rules.scans import ocr_server
+from planning.services.vllm_command import STABLE_ALIAS
 from stack_file import client_keys, hub_endpoint, load_plan
 
 plan = load_plan()
@@ -166,4 +167,4 @@ pulumi.export("tls_certificate", gateway.certificate.pem)
 pulumi.export("tls_fingerprint", gateway.certificate.fingerprint)
 pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})
 pulumi.export("checks", all_results(checks, *host_checks, *gpu_checks))
-pulumi.export("next_steps", plan.next_steps(gateway.api_url, gateway.app_url))
+pulumi.export("next_steps", next_steps(plan, gateway.api_url, gateway.app_url))

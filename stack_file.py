@@ -10,9 +10,9 @@ import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
 from components.secret_key import SecretKey
-from planning.problems import NAMESPACE, BadStackFile
-from planning.settings import StackSecrets
-from planning.stack import StackPlan, plan_stack
+from planning.plan import StackPlan, plan_stack
+from planning.settings.areas import StackSecrets
+from planning.settings.errors import NAMESPACE, BadStackFile
 
 DEFAULT_CLIENT = "default"
 

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from planning.gateway_replicas import STATE_DIR
-from planning.images import resolve_image
-from planning.names import gateway_container, internal_network, prefix_of
+from planning.gateway.replicas import STATE_DIR
+from planning.hosts.images import resolve_image
+from planning.hosts.names import gateway_container, internal_network, prefix_of
 from quickstart.console import StepFailed, main_guard, step
 from quickstart.environment import environment
 from quickstart.paths import REPOSITORY

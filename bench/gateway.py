@@ -26,7 +26,7 @@ import lab.images
 from bench.gateway_contestants import CONTESTANTS, MODEL, ROUTERS, VENV, Contestant, running
 from bench.gateway_plot import plot
 from lab.debian import ensure_tools
-from planning.images import resolve_image
+from planning.hosts.images import resolve_image
 from quickstart.console import Step, main_guard, run, step
 from quickstart.paths import LOGS, REPOSITORY
 

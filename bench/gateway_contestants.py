@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from components.container import LOG_LIMITS
-from planning import gateway_config as gw
-from planning.gateway_keys import render_client_keys, render_upstream_key
-from planning.gateway_replicas import STATE_DIR
-from planning.images import resolve_image
+from planning.gateway import nginx_config as gw
+from planning.gateway.keys import render_client_keys, render_upstream_key
+from planning.gateway.replicas import STATE_DIR
+from planning.hosts.images import resolve_image
+from planning.settings.gateway import ClientSettings
 from quickstart.console import StepFailed
 from quickstart.environment import environment
 from quickstart.paths import cache
@@ -146,7 +147,7 @@ def ours() -> dict[str, str]:
     clients = {f"client-{number}": f"key-{number:02}-" + "x" * 57 for number in range(19)} | {"bench": KEY}
     config = gw.GatewayConfig(
         vllm_replicas=(f"127.0.0.1:{BACKEND_PORT}",),
-        clients={"bench": gw.ClientLimits(requests_per_minute=60_000_000, parallel_requests=1000)},
+        clients={"bench": ClientSettings(requests_per_minute=60_000_000, parallel_requests=1000)},
     )
     conf = gw.render_nginx_conf(config)
     for inside, outside in ((gw.API_PORT, OURS_PORT), (gw.STATUS_PORT, OURS_PORT + 2), (gw.INNER_PORT, OURS_PORT + 3)):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from checks.containers import finished, healthy
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 
 Question = Callable[[dict[str, Any]], dict[str, Any]]
 QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "other-stack", "inference", "documents",

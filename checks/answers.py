@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 QUESTION = "What is the capital of France? Answer with one short sentence."
@@ -23,6 +24,14 @@ def what_is_wrong(text: str) -> tuple[str, str] | None:
         return None
     got = f"{text[:200]!r}{f' ({problem})' if problem else ''}"
     return f"an answer with {EXPECTED_WORD.title()} to {QUESTION!r}", got
+
+
+def what_is_missing(listing: Mapping[str, Any], wanted: Sequence[str]) -> tuple[str, str] | None:
+    """What was expected of /v1/models and what came, or nothing if every wanted model is listed."""
+    served = {model["id"] for model in listing.get("data", [])}
+    if set(wanted) <= served:
+        return None
+    return f"models {', '.join(wanted)}", f"only {', '.join(sorted(served)) or str(listing)[:200]}"
 
 
 def nonsense(text: str) -> str:

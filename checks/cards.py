@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from checks.host_facts import HostFacts, SeenCard, SeenProcess
-from checks.outcome import Fault
-from planning.floors import DRIVER_FOR_CUDA_13, cuda_major
+from host_access.outcome import Fault
+from planning.hosts.minimum_versions import DRIVER_FOR_CUDA_13, cuda_major
 
 MIB_PER_GIB = 1024
 MEMORY_TOLERANCE = 0.02  # ECC and driver versions move the total by less than this

@@ -7,8 +7,8 @@ import sys
 import time
 from typing import Any
 
-from checks.docker_host import DockerHost
-from checks.outcome import CheckFailed
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
 
 POLL_S = 0.25
 SAY_EVERY_S = 5.0

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from checks.http_client import Asker
+from checks.asking import Asker
 
 INDEXED_WITHIN_S = 600.0
 POLL_S = 0.5

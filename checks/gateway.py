@@ -8,11 +8,11 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from checks.commands import commands_on
-from checks.docker_host import DockerHost
-from checks.outcome import CheckFailed
-from planning.gateway_config import CONFIG_DIR, METRICS_DIR, NGINX_CONF, USER
-from planning.gateway_replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
+from host_access.commands import commands_on
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
+from planning.gateway.nginx_config import CONFIG_DIR, METRICS_DIR, NGINX_CONF, USER
+from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
 
 TRY_TIMEOUT_S = 120  # the first container of an image takes its time on a busy host
 APPLY = ("sh", f"{CONFIG_DIR}/apply.sh")

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from checks.cards import MEMORY_TOLERANCE, UNIFIED_TOLERANCE, image_cuda, needed_driver
-from checks.commands import Commands, commands_on
-from checks.docker_host import DockerHost
 from checks.host_facts import FIELDS, HostFacts, SeenCard, ask_host, read_cards
-from checks.outcome import CheckFailed, Fault, SeveralFailed
+from host_access.commands import Commands, commands_on
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed, Fault, SeveralFailed
 
 SCRIPT = Path(__file__).with_name("gpu_facts.sh")
 TIMEOUT_S = 60.0

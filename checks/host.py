@@ -9,11 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from checks.cards import card_faults, card_notes
-from checks.commands import commands_on
 from checks.host_facts import HostFacts, ask_host
-from checks.listening import taken
-from checks.outcome import Fault, SeveralFailed
-from planning.floors import DOCKER_REFUSED, DOCKER_WANTED
+from host_access.commands import commands_on
+from host_access.listening import taken
+from host_access.outcome import Fault, SeveralFailed
+from planning.hosts.minimum_versions import DOCKER_REFUSED, DOCKER_WANTED
 
 MIB_PER_GIB = 1024
 # Unpacked, by the start of the name; 28.6 GB was seen of vllm-openai 0.12, and its later ones and NVIDIA's are larger.

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from checks.commands import Commands
-from checks.listening import listening
-from checks.outcome import CheckFailed
+from host_access.commands import Commands
+from host_access.listening import listening
+from host_access.outcome import CheckFailed
 
 SCRIPT = Path(__file__).with_name("host_facts.sh")
 TIMEOUT_S = 60.0

@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from checks.answers import question_to, what_is_wrong
-from checks.http_client import Asker
+from checks.answers import question_to, what_is_missing, what_is_wrong
+from checks.asking import Asker
 
 
 def inference(facts: dict[str, Any]) -> dict[str, Any]:
     """List the models, ask a question whose answer is known, and be refused without a key and off the list."""
     api = Asker(facts, facts["api_url"].removesuffix("/v1"))
-    served = {model["id"] for model in api.request("GET", "/v1/models").json()["data"]}
-    missing = sorted(set(facts["served_models"]) - served)
+    missing = what_is_missing(api.request("GET", "/v1/models").json(), facts["served_models"])
     if missing:
-        raise api.failure(f"models {', '.join(facts['served_models'])}", f"only {', '.join(sorted(served))}")
+        raise api.failure(*missing)
     started = time.monotonic()
     answer = api.request("POST", "/v1/chat/completions", json=question_to("default")).json()
     text = answer["choices"][0]["message"]["content"] or ""

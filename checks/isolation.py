@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from checks.docker_host import DockerHost
-from checks.outcome import CheckFailed
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
 
 ISOLATED_SINCE = (28, 0, 0)  # engines with the `isolated` gateway mode, in which the bridge has no host address
 NO_DNS_LEAK_SINCE = (25, 0, 5)  # CVE-2024-29018: older ones forward names from internal networks

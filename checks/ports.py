@@ -6,11 +6,11 @@ import errno
 import socket
 from typing import Any
 
-from checks.commands import commands_on
-from checks.docker_host import COMMAND_TIMEOUT_S, DockerHost
-from checks.listening import TABLES, listening, taken
-from checks.outcome import CheckFailed
-from planning.ssh import SshHost
+from host_access.commands import commands_on
+from host_access.docker_host import COMMAND_TIMEOUT_S, DockerHost
+from host_access.listening import TABLES, listening, taken
+from host_access.outcome import CheckFailed
+from planning.hosts.ssh import SshHost
 
 
 def ports(facts: dict[str, Any]) -> dict[str, Any]:

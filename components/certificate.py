@@ -9,8 +9,8 @@ import pulumi
 from pulumi_command import local
 
 from components.command import interpreter
-from planning.certificate import fingerprint
-from planning.gateway_settings import GatewaySettings, TlsFiles, read_pem
+from host_access.certificates import certificate_fingerprint
+from planning.settings.gateway import GatewaySettings, TlsFiles, read_pem
 
 
 class Certificate(pulumi.ComponentResource):
@@ -36,7 +36,7 @@ class Certificate(pulumi.ComponentResource):
         elif settings.tls == "self-signed":
             made = local.Command(
                 f"{name}-command",
-                create=f"{interpreter()} -m planning.certificate",
+                create=f"{interpreter()} -m host_access.certificates",
                 stdin=json.dumps(list(names)),
                 triggers=[json.dumps(list(names))],
                 logging=local.Logging.NONE,
@@ -51,5 +51,5 @@ class Certificate(pulumi.ComponentResource):
             self.key = pulumi.Output.secret(made.stdout.apply(lambda text: str(json.loads(text)[1])))
         else:
             self.pem, self.key = pulumi.Output.from_input(""), pulumi.Output.secret("")
-        self.fingerprint = self.pem.apply(lambda pem: fingerprint(pem) if pem else "")
+        self.fingerprint = self.pem.apply(lambda pem: certificate_fingerprint(pem) if pem else "")
         self.register_outputs({"fingerprint": self.fingerprint})

@@ -12,7 +12,7 @@ import pulumi
 from components.command import ask
 from components.gpu_checks import GpuChecks
 from components.host_checks import HostChecks
-from planning.ssh import HostAddress
+from planning.hosts.ssh import HostAddress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from planning.ssh import HostAddress
+from planning.hosts.ssh import HostAddress
 
 
 def interpreter() -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.container import FILES_PATH, fingerprint, label_args, labels
+from components.container import FILES_PATH, label_args, labels, stable_hash
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class ConfigFiles(pulumi.ComponentResource):
     def __init__(self, name: str, args: ConfigFilesArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ConfigFiles", name, None, opts)
         host_name = f"{args.prefix}-{args.component}-files"
-        marks = labels(args.prefix, args.component, fingerprint(sorted(args.files)))
+        marks = labels(args.prefix, args.component, stable_hash(sorted(args.files)))
         volume = docker.Volume(
             f"{name}-volume", name=host_name, labels=label_args(marks), opts=pulumi.ResourceOptions(parent=self)
         )

@@ -46,7 +46,7 @@ def _as_docker_reads_it_back(seconds: int) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def fingerprint(*parts: object) -> str:
+def stable_hash(*parts: object) -> str:
     """Short stable hash of plain values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
@@ -89,7 +89,7 @@ def hardened_container(
     docker.Container that only some containers need.
     """
     # The provider reports a changed health check as updated in place, but Docker cannot do that: a label can.
-    marks = {**labelled, "pageindex-stack.probe": fingerprint(extras.get("healthcheck"))}
+    marks = {**labelled, "pageindex-stack.probe": stable_hash(extras.get("healthcheck"))}
     return docker.Container(
         resource_name,
         name=host_name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from functools import partial
 
 import pulumi
@@ -13,15 +12,15 @@ import pulumi_docker as docker
 from components.certificate import Certificate
 from components.command import ask, await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
+from components.container import FILES_PATH, hardened_container, healthcheck, label_args, labels, stable_hash
 from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
-from planning import gateway_config as nginx
-from planning.gateway_keys import render_client_keys, render_upstream_key
-from planning.gateway_replicas import STATE_DIR
-from planning.images import resolve_image
-from planning.names import gateway_container
-from planning.settings import GatewaySettings
-from planning.ssh import HostAddress
+from planning.gateway import nginx_config as nginx
+from planning.gateway.keys import render_client_keys, render_upstream_key
+from planning.gateway.replicas import STATE_DIR
+from planning.hosts.images import resolve_image
+from planning.hosts.names import gateway_container
+from planning.hosts.ssh import HostAddress
+from planning.settings.areas import GatewaySettings
 
 STARTUP_S = 60
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
@@ -62,16 +61,8 @@ class GatewayArgs:
         return nginx.GatewayConfig(
             app=self.app_upstream,
             server_names=(*self.server_names, gateway_container(self.prefix)),  # the latter to another stack's app
-            clients={
-                name: nginx.ClientLimits(
-                    requests_per_minute=limits.requests_per_minute,
-                    parallel_requests=limits.parallel_requests,
-                    allowed_paths=tuple(limits.allowed_paths),
-                    expires=date.fromisoformat(limits.expires) if limits.expires else None,
-                )
-                for name, limits in settings.clients.items()
-            },
-            key_expires={name: date.fromisoformat(day) for name, day in settings.key_expires.items()},
+            clients=settings.clients,
+            key_expires=settings.key_expires,
             tls=settings.uses_tls,
             affinity=settings.affinity == "session",
             max_body_mib=settings.max_body_mib,
@@ -171,7 +162,7 @@ class Gateway(pulumi.ComponentResource):
             user=nginx.USER,
             networks=[{"name": args.network_name}, {"name": edge.name}],
             # Not the files': a running gateway takes up changed ones without being replaced.
-            labelled=labels(args.prefix, "gateway", fingerprint(nginx.START, config.tmpfs_mib)),
+            labelled=labels(args.prefix, "gateway", stable_hash(nginx.START, config.tmpfs_mib)),
             entrypoints=list(nginx.START[:1]),
             command=list(nginx.START[1:]),
             volumes=[

@@ -8,9 +8,9 @@ import pulumi
 import pulumi_docker as docker
 
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, fingerprint, hardened_container, labels
-from planning import gateway_config as nginx
-from planning.gateway_replicas import STATE_DIR
+from components.container import FILES_PATH, hardened_container, labels, stable_hash
+from planning.gateway import nginx_config as nginx
+from planning.gateway.replicas import STATE_DIR
 
 MEMORY_MIB = 96
 ALIAS = "gateway-metrics"
@@ -56,7 +56,7 @@ class GatewayMetrics(pulumi.ComponentResource):
             user=nginx.USER,  # who wrote the lines may remove them
             networks=[{"name": args.network_name, "aliases": [ALIAS]}],
             labelled={
-                **labels(args.prefix, "gateway-metrics", fingerprint(MEMORY_MIB)),
+                **labels(args.prefix, "gateway-metrics", stable_hash(MEMORY_MIB)),
                 "pageindex-stack.files": files.digest,
             },
             entrypoints=["python", f"{FILES_PATH}/{nginx.METRICS_SCRIPT}"],

@@ -10,11 +10,11 @@ from typing import Any
 import pulumi
 
 from components.command import ask
-from planning.hardware import Card
-from planning.placement import Replica
-from planning.ssh import HostAddress
-from planning.stack import StackPlan
-from planning.vllm_settings import VllmSettings
+from planning.hosts.ssh import HostAddress
+from planning.memory.cards import Card
+from planning.memory.placement import Replica
+from planning.plan import StackPlan
+from planning.settings.vllm import VllmSettings
 
 MIB_PER_GIB = 1024
 COMPATIBILITY = "VLLM_ENABLE_CUDA_COMPATIBILITY"

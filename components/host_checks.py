@@ -11,11 +11,11 @@ import pulumi
 
 from components.command import ask
 from components.gpu_checks import CardsArgs
-from planning.images import resolve_image
-from planning.memory import weights_gib
-from planning.ssh import HostAddress, host_facts
-from planning.stack import StackPlan
-from planning.vllm_settings import VllmSettings
+from planning.hosts.images import resolve_image
+from planning.hosts.ssh import HostAddress, host_facts
+from planning.memory.budget import weights_gib
+from planning.plan import StackPlan
+from planning.settings.vllm import VllmSettings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.container import fingerprint, label_args, labels
-from planning.names import internal_network
+from components.container import label_args, labels, stable_hash
+from planning.hosts.names import internal_network
 
 # Engines from 28 on then give the bridge no host address at all; older ones ignore the option, and the isolation
 # check says which of the two holds.
@@ -39,7 +39,7 @@ class IsolatedNetwork(pulumi.ComponentResource):
             driver="bridge",
             internal=True,
             options=ISOLATED_MODE,
-            labels=label_args(labels(args.prefix, "network", fingerprint(ISOLATED_MODE))),
+            labels=label_args(labels(args.prefix, "network", stable_hash(ISOLATED_MODE))),
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name is fixed
         )
         self.network_name = network.name

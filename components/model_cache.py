@@ -14,9 +14,9 @@ import pulumi_docker as docker
 
 from components.command import await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, fingerprint, hardened_container, label_args, labels
+from components.container import FILES_PATH, hardened_container, label_args, labels, stable_hash
 from components.service_image import service_image, service_image_name
-from planning.ssh import HostAddress
+from planning.hosts.ssh import HostAddress
 
 MODELS_PATH = "/models"
 DOWNLOADER = "10002:0"
@@ -53,7 +53,7 @@ class ModelCache(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
-        config_hash = fingerprint(args.repo, args.revision, args.endpoint, args.timeout_s, *args.verify_when)
+        config_hash = stable_hash(args.repo, args.revision, args.endpoint, args.timeout_s, *args.verify_when)
         marks = labels(args.prefix, "model-fetch", config_hash)
         # Without the config hash: a changed label would replace the volume, and with it the weights.
         volume_marks = labels(args.prefix, "models", "-")
@@ -232,7 +232,7 @@ def _one_shot(
         image=image.image_id,
         user=user,
         networks=[],
-        labelled=labels(prefix, component, fingerprint(volume.get("host_path"), *command, *marks)),
+        labelled=labels(prefix, component, stable_hash(volume.get("host_path"), *command, *marks)),
         command=list(command),
         volumes=[volume],
         restart="no",

@@ -10,13 +10,13 @@ import pulumi_docker as docker
 
 from components.command import ask, await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, label_args, labels
+from components.container import FILES_PATH, hardened_container, healthcheck, label_args, labels, stable_hash
 from components.service_image import service_image
-from planning.answering import Mode
-from planning.ocr import OcrServer
-from planning.settings import PageIndexSettings
-from planning.ssh import HostAddress
-from planning.vllm_command import STABLE_ALIAS
+from planning.hosts.ssh import HostAddress
+from planning.rules.answering import Mode
+from planning.rules.scans import OcrServer
+from planning.services.vllm_command import STABLE_ALIAS
+from planning.settings.areas import PageIndexSettings
 
 APP_PORT = 3000  # inside the network; the gateway publishes it
 STARTUP_S = 120
@@ -118,7 +118,7 @@ class PageIndexApp(pulumi.ComponentResource):
             user="10001:0",
             networks=networks,
             labelled={
-                **labels(args.prefix, "app", fingerprint(environment, args.settings.model_dump())),
+                **labels(args.prefix, "app", stable_hash(environment, args.settings.model_dump())),
                 "pageindex-stack.files": files.digest,
             },
             environment=environment,

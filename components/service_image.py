@@ -9,7 +9,7 @@ from pathlib import Path
 import pulumi
 import pulumi_docker as docker
 
-from planning.ssh import HostAddress
+from planning.hosts.ssh import HostAddress
 
 SERVICES = Path(__file__).resolve().parents[1] / "services"
 NOT_PART_OF_AN_IMAGE = {"__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", "README.md"}

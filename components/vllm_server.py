@@ -14,15 +14,15 @@ from pulumi_command import local
 
 from components.command import roll_out
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, fingerprint, hardened_container, healthcheck, labels
+from components.container import FILES_PATH, hardened_container, healthcheck, labels, stable_hash
 from components.gateway import GatewayDoor
 from components.service_image import SERVICES
-from planning.model import InlineModel
-from planning.placement import Replica
-from planning.rollouts import Mode
-from planning.ssh import HostAddress
-from planning.vllm_command import STABLE_ALIAS, vllm_command, vllm_environment
-from planning.vllm_settings import VllmSettings
+from planning.hosts.ssh import HostAddress
+from planning.memory.placement import Replica
+from planning.rules.rollouts import Mode
+from planning.services.vllm_command import STABLE_ALIAS, vllm_command, vllm_environment
+from planning.settings.model import InlineModel
+from planning.settings.vllm import VllmSettings
 
 PROBE = Path(SERVICES, "vllm", "probe.sh")
 STOP_MARGIN_S = 10  # Docker kills this much after vLLM's own deadline for running requests
@@ -57,7 +57,7 @@ class VllmServerArgs:
 
     def config_hash(self) -> str:
         """Changes with everything that replaces a replica."""
-        return fingerprint(
+        return stable_hash(
             self.image, self.command(), vllm_environment(self.settings), self.settings.replica_settings()
         )
 
@@ -145,7 +145,7 @@ class VllmServer(pulumi.ComponentResource):
     ) -> docker.Container:
         settings = args.settings
         marks = {
-            **labels(args.prefix, "vllm", fingerprint(args.config_hash(), replica.cards)),
+            **labels(args.prefix, "vllm", stable_hash(args.config_hash(), replica.cards)),
             "pageindex-stack.files": files.digest,
             "pageindex-stack.model": json.dumps([args.model.repo, args.model.revision]),
             "pageindex-stack.replica": str(replica.index),

@@ -5,41 +5,18 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from planning.local_model import read_local_model
-from planning.problems import NAMESPACE, BadStackFile
+from planning.memory.table import card_bars, cpu_table, memory_table, options_text, verdict
+from planning.models.local_directory import read_local_model
+from planning.plan import StackPlan
 from planning.reference import reference_page, schema_text
-from planning.settings import StackSecrets
-from planning.stack import StackPlan, plan_stack
-from planning.stand_ins import with_stand_ins
-from planning.table import card_bars, cpu_table, memory_table, options_text, verdict
+from planning.settings.errors import NAMESPACE, BadStackFile
+from planning.stack_files import ROOT, plan_of_file, stack_file_of
 
-ROOT = Path(__file__).resolve().parents[1]
 SCHEMA_FILE = ROOT / "docs" / "stack.schema.json"
 REFERENCE_FILE = ROOT / "docs" / "configuration.md"
-
-
-def stack_file_of(name: str) -> Path:
-    """The file of a stack, by the stack's name or its own."""
-    path = Path(name)
-    return path if path.suffix in {".yaml", ".yml"} else ROOT / f"Pulumi.{name}.yaml"
-
-
-def plan_of_file(path: Path) -> StackPlan:
-    """Plan a stack from its file as it lies there; encrypted values count as given."""
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    prefix = f"{NAMESPACE}:"
-    given: dict[str, Any] = {
-        key.removeprefix(prefix): value
-        for key, value in with_stand_ins(content.get("config") or {}).items()
-        if key.startswith(prefix)
-    }
-    secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
-    name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
-    return plan_stack(name, given, secrets)
 
 
 def plan_text(plan: StackPlan) -> str:

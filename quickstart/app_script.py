@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from planning.stack_files import host_in
 from quickstart import python_env
 from quickstart.console import Step, StepFailed
 from quickstart.paths import REPOSITORY
-from quickstart.stack_client import host_in
 
 TOLD_LINES = 15  # of a script that broke off
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from planning.__main__ import stack_file_of
+from planning.stack_files import host_in, stack_file_of
 from quickstart.console import Step, StepFailed, main_guard, step
 from quickstart.pulumi import outputs
-from quickstart.stack_client import client_of, host_in
+from quickstart.stack_client import client_of
 
 TIMEOUT_S = 900.0
 POLL_S = 0.5

@@ -16,15 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from checks.commands import Commands, commands_on
-from checks.outcome import CheckFailed
 from components.model_cache import DOWNLOADER, MODELS_PATH
 from components.service_image import NOT_PART_OF_AN_IMAGE, SERVICES, service_image_name
-from planning.__main__ import plan_of_file, stack_file_of
-from planning.images import resolve_image
-from planning.problems import BadStackFile
-from planning.ssh import host_facts
-from planning.stack import StackPlan
+from host_access.commands import Commands, commands_on
+from host_access.outcome import CheckFailed
+from planning.hosts.images import resolve_image
+from planning.hosts.ssh import host_facts
+from planning.plan import StackPlan
+from planning.settings.errors import BadStackFile
+from planning.stack_files import plan_of_file, stack_file_of
 from quickstart.console import StepFailed, main_guard, step
 from quickstart.environment import variables
 

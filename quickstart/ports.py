@@ -14,7 +14,7 @@ from quickstart.python_env import PROGRAM
 # Runs in the virtual environment, where planning's dependencies are.
 READ_PORTS = """
 import json, sys, yaml
-from planning.settings import GatewaySettings
+from planning.settings.areas import GatewaySettings
 given = yaml.safe_load(open(f"Pulumi.{sys.argv[1]}.yaml"))["config"].get("pageindex-stack:gateway") or {}
 known = {key: value for key, value in given.items() if key in {"bind", "api_port", "app_port"}}
 settings = GatewaySettings.model_validate(known)

@@ -11,7 +11,7 @@ import lab.engine
 import lab.hub
 import lab.images
 import toolchain
-from planning.names import prefix_of
+from planning.hosts.names import prefix_of
 from quickstart import ports, pulumi, pulumi_state, python_env
 from quickstart.console import StepFailed, duration, line, stop_children
 from quickstart.environment import environment

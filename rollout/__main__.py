@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 from rollout.facts import Facts
 from rollout.host import DockerReplicas
 from rollout.steps import Rollout

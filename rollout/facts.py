@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
-from planning.ssh import HostAddress
+from planning.hosts.ssh import HostAddress
 
 Mode = Literal["rolling", "blue-green", "recreate"]
 

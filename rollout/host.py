@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from checks.containers import healthy
-from checks.docker_host import DockerHost
-from checks.outcome import CheckFailed
-from planning.gateway_replicas import OUTAGE_CONF, REPLICAS_CONF, Slots, parse_replicas, remembered, render_replicas
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
+from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, Slots, parse_replicas, remembered, render_replicas
 from rollout.facts import Facts, Replica
 from rollout.model_check import check_model
 

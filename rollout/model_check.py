@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from checks.answers import QUESTION, question_to, what_is_wrong
+from checks.answers import QUESTION, question_to, what_is_missing, what_is_wrong
 
 Ask = Callable[[str, Mapping[str, Any] | None], Any]
 Unfit = Callable[[str, str], Exception]
@@ -13,11 +13,9 @@ Unfit = Callable[[str, str], Exception]
 
 def check_model(ask: Ask, served_models: Sequence[str], unfit: Unfit) -> str:
     """The model's answer; raises what ``unfit`` makes of what was expected and what came."""
-    listed = ask("/v1/models", None)
-    served = {model["id"] for model in listed.get("data", [])}
-    missing = sorted(set(served_models) - served)
+    missing = what_is_missing(ask("/v1/models", None), served_models)
     if missing:
-        raise unfit(f"models {', '.join(served_models)}", f"only {', '.join(sorted(served)) or str(listed)[:200]}")
+        raise unfit(*missing)
     answer = ask("/v1/chat/completions", question_to(served_models[-1]))
     try:
         text = str(answer["choices"][0]["message"]["content"] or "")

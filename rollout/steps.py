@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from checks.outcome import CheckFailed
-from planning.gateway_replicas import Member, Slots, render_outage
+from host_access.outcome import CheckFailed
+from planning.gateway.replicas import Member, Slots, render_outage
 from rollout.facts import Facts, Replica
 from rollout.host import Replicas
 

@@ -9,7 +9,7 @@ import pulumi_docker as docker
 from components import IsolatedNetwork, IsolatedNetworkArgs, SecretKey
 from components.config_files import ConfigFiles, ConfigFilesArgs
 from components.container import FILES_PATH, hardened_container, labels
-from planning.images import resolve_image
+from planning.hosts.images import resolve_image
 
 prefix = "pageindex-example"
 network = IsolatedNetwork("quiet", IsolatedNetworkArgs(prefix=prefix))

@@ -4,7 +4,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components import Gateway, GatewayArgs, IsolatedNetwork, IsolatedNetworkArgs, SecretKey
-from planning.images import resolve_image
+from planning.hosts.images import resolve_image
 from stack_file import client_keys, load_plan
 
 plan = load_plan()

@@ -15,10 +15,11 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from planning import gateway_config as gw
-from planning import gateway_keys
-from planning.certificate import pinned
-from planning.images import image_names
+from host_access.certificates import pinned
+from planning.gateway import keys as gateway_keys
+from planning.gateway import nginx_config as gw
+from planning.hosts.images import image_names
+from planning.settings.gateway import ClientSettings
 from tests.polling import until
 
 BACKEND_SOURCE = Path(__file__).with_name("gateway_backend.py").read_text(encoding="utf-8")
@@ -41,13 +42,13 @@ CONFIG = gw.GatewayConfig(
     vllm_replicas=("vllm-0:8000",),
     app="pageindex:3000",
     server_names=("localhost", "127.0.0.1", "ai.example.com", "[::1]"),
-    default_limits=gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=500),
+    default_limits=ClientSettings(requests_per_minute=1_000_000, parallel_requests=500),
     clients={
-        "sixty": gw.ClientLimits(requests_per_minute=6),
-        "volatile": gw.ClientLimits(requests_per_minute=1),
-        "narrow": gw.ClientLimits(requests_per_minute=1_000_000, parallel_requests=2),
-        "models-only": gw.ClientLimits(allowed_paths=("/v1/models", "/api/documents")),
-        "last-year": gw.ClientLimits(expires=date.today() - timedelta(days=1)),
+        "sixty": ClientSettings(requests_per_minute=6),
+        "volatile": ClientSettings(requests_per_minute=1),
+        "narrow": ClientSettings(requests_per_minute=1_000_000, parallel_requests=2),
+        "models-only": ClientSettings(allowed_paths=["/v1/models", "/api/documents"]),
+        "last-year": ClientSettings(expires=str(date.today() - timedelta(days=1))),
     },
     key_expires={"gone": date.today() - timedelta(days=1), "gone@next": date.today() + timedelta(days=1)},
     max_body_mib=1,

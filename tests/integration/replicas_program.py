@@ -14,7 +14,7 @@ from components import (
     VllmServer,
     VllmServerArgs,
 )
-from planning.images import resolve_image
+from planning.hosts.images import resolve_image
 from stack_file import client_keys, hub_endpoint, load_plan
 
 plan = load_plan()

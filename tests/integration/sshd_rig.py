@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from planning.ssh import SshHost
+from planning.hosts.ssh import SshHost
 from tests.integration.pulumi_project import free_port
 
 STARTUP_S = 20.0

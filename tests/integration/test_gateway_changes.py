@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from planning.certificate import fingerprint, make_certificate, pinned
-from planning.images import image_names
+from host_access.certificates import certificate_fingerprint, make_certificate, pinned
+from planning.hosts.images import image_names
 from tests.integration.conftest import dev_config, remove_leftovers
 from tests.integration.gateway_load import Load
 from tests.integration.gateway_rig import BACKEND_SOURCE
@@ -88,7 +88,7 @@ def test_it_speaks_https_with_the_certificate_whose_fingerprint_is_told(deployed
     assert outputs["api_url"].startswith("https://127.0.0.1:")
     there = urlsplit(outputs["api_url"])
     shown = ssl.get_server_certificate((str(there.hostname), int(there.port or 0)))
-    assert fingerprint(shown) == outputs["tls_fingerprint"]
+    assert certificate_fingerprint(shown) == outputs["tls_fingerprint"]
 
 
 def test_a_key_is_rotated_under_load_without_losing_a_request_or_replacing_the_container(deployed: Deployed) -> None:
@@ -144,5 +144,5 @@ def test_a_certificate_that_nginx_refuses_ends_the_up_and_the_gateway_runs_on(de
     assert another_key.splitlines()[1] not in printed
     there = urlsplit(deployed.project.outputs()["api_url"])
     shown = ssl.get_server_certificate((str(there.hostname), int(there.port or 0)))
-    assert fingerprint(shown) == told
+    assert certificate_fingerprint(shown) == told
     assert started_at(deployed.container) == before

@@ -12,8 +12,8 @@ from contextlib import suppress
 
 import pytest
 
-from planning import gateway_config as gw
-from planning.gateway_keys import MAX_KEY_CHARS
+from planning.gateway import nginx_config as gw
+from planning.gateway.keys import MAX_KEY_CHARS
 from tests.integration.gateway_attacks import ATTACKS, GOOD, Attack
 from tests.integration.gateway_rig import (
     ALICE,

@@ -9,9 +9,9 @@ from http.client import HTTPConnection
 import pytest
 
 from checks.gateway import gateway_files, gateway_reload
-from checks.outcome import CheckFailed
-from planning import gateway_config as gw
-from planning.images import image_names
+from host_access.outcome import CheckFailed
+from planning.gateway import nginx_config as gw
+from planning.hosts.images import image_names
 from tests.integration.gateway_load import CHAT, Load
 from tests.integration.gateway_rig import ALICE, CONFIG, KEYS, Gateway, bearer, docker
 from tests.polling import until

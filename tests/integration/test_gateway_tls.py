@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from planning import gateway_config as gw
-from planning.certificate import fingerprint, make_certificate, pinned
+from host_access.certificates import certificate_fingerprint, make_certificate, pinned
+from planning.gateway import nginx_config as gw
 from tests.integration.gateway_attacks import ATTACKS, GOOD, get
 from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange
 from tests.polling import until
@@ -88,7 +88,7 @@ def test_another_certificate_is_not_trusted_and_the_fingerprint_is_what_openssl_
     file.write_text(gateway.certificate)
     told = subprocess.run(["openssl", "x509", "-in", str(file), "-noout", "-fingerprint", "-sha256"],
                           capture_output=True, text=True, check=True)  # fmt: skip
-    assert told.stdout.strip().split("=")[1] == fingerprint(gateway.certificate)
+    assert told.stdout.strip().split("=")[1] == certificate_fingerprint(gateway.certificate)
 
 
 def test_curl_trusts_it_by_name_and_address_once_it_has_the_file(gateway, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from planning.__main__ import plan_of_file
+from planning.stack_files import plan_of_file
 from tests.integration.pulumi_project import Project
 from tests.unit.planning.test_bad_stack_files import CARDS, CPU, gpus, merged, one_card
 

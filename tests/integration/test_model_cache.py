@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from lab import small_model
-from planning.__main__ import plan_of_file, stack_file_of
-from planning.catalog import resolve_model
+from planning.models.catalog import resolve_model
+from planning.stack_files import plan_of_file, stack_file_of
 from quickstart.environment import environment
 from quickstart.models import Cache
 from tests.integration.conftest import remove_leftovers
@@ -26,7 +26,7 @@ EARLIER = ("acme/earlier-1b", "main")
 SOURCE = """
 import json, os
 from components import HostModel, HostModelArgs, ModelCache, ModelCacheArgs
-from planning.images import resolve_image
+from planning.hosts.images import resolve_image
 
 given = json.loads(open("given.json").read())
 common = {"prefix": given["prefix"], "base_image": resolve_image("python")}

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from checks import commands
-from checks.commands import SshCommands
-from checks.docker_host import DockerHost
-from checks.http_client import Asker
-from checks.outcome import CheckFailed
+from checks.asking import Asker
 from checks.ports import ports
-from checks.tunnel import Tunnel
-from planning.ssh import SshHost
+from host_access import commands
+from host_access.commands import SshCommands
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
+from host_access.tunnel import Tunnel
+from planning.hosts.ssh import SshHost
 from quickstart.environment import environment
 from tests.integration.pulumi_project import REPOSITORY, free_port
 from tests.integration.sshd_rig import Sshd, end_shared_connection
@@ -188,7 +188,7 @@ def test_a_tunnel_leaves_nothing_behind(sshd: Sshd, web: int) -> None:
 def test_a_killed_check_leaves_no_tunnel(sshd: Sshd, web: int) -> None:
     sshd.start()
     program = (
-        "import sys, json, time; from checks.tunnel import Tunnel; from planning.ssh import SshHost\n"
+        "import sys, json, time; from host_access.tunnel import Tunnel; from planning.hosts.ssh import SshHost\n"
         "host, port = json.loads(sys.argv[1]); Tunnel(SshHost(**host), '127.0.0.1', port)\n"
         "print('open', flush=True); time.sleep(600)"
     )

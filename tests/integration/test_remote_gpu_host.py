@@ -15,8 +15,8 @@ import yaml
 from components import CardsArgs, HostChecksArgs
 from lab import host as gpu_host
 from lab.cards import FOREIGN_NAME, Faults
-from planning.ssh import SshHost
-from planning.stack import StackPlan, plan_stack
+from planning.hosts.ssh import SshHost
+from planning.plan import StackPlan, plan_stack
 from tests.integration.pulumi_project import REPOSITORY
 from tests.integration.sshd_rig import end_shared_connection
 

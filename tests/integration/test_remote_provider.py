@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from planning.ssh import SshHost
+from planning.hosts.ssh import SshHost
 from quickstart.environment import environment
 from tests.integration.pulumi_project import PASSPHRASE, REPOSITORY, docker
 from tests.integration.sshd_rig import Sshd, end_shared_connection

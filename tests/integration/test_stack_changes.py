@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from planning.images import resolve_image
-from planning.names import gateway_container, internal_network, prefix_of
+from planning.hosts.images import resolve_image
+from planning.hosts.names import gateway_container, internal_network, prefix_of
 from tests.integration.conftest import Stack
 from tests.integration.documents import indexed, settled
 from tests.integration.faults import kill_engine

@@ -10,7 +10,7 @@ import pytest
 
 from checks.answers import nonsense
 from checks.documents import holds
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 
 
 @pytest.mark.parametrize("text", ["!!!!!!!!!!!!!!!!", "", "   \n", "!!!!!!!!!!!! a", "0000000000"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks import containers
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 
 FACTS = {"container": "vllm", "what": "the model", "timeout_s": 5}
 

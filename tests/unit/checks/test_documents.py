@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from checks import documents
-from checks.http_client import Asker
-from checks.outcome import CheckFailed
+from checks.asking import Asker
+from host_access.outcome import CheckFailed
 
 QUEUED = {"id": "doc-1", "name": "a.pdf", "status": "queued", "error": None}
 

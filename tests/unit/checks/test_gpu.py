@@ -9,7 +9,7 @@ import pytest
 
 from checks import gpu as module
 from checks.gpu import gpu
-from checks.outcome import SeveralFailed
+from host_access.outcome import SeveralFailed
 from tests.unit.checks.gpu_hosts import (
     FACTS,
     GB10,

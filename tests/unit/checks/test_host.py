@@ -13,7 +13,7 @@ from checks import host as module
 from checks.cards import image_cuda, needed_driver
 from checks.host import as_version, host
 from checks.host_facts import read_facts
-from checks.outcome import CheckFailed, SeveralFailed
+from host_access.outcome import CheckFailed, SeveralFailed
 from tests.unit.checks.gpu_hosts import (
     FACTS,
     GB10,

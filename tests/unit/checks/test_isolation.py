@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks import isolation as module
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 OWN_SUBNET = HEAD + "eth0\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from checks import ports as module
-from checks.outcome import CheckFailed
+from host_access.outcome import CheckFailed
 
 
 class FakeHost:

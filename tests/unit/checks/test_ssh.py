@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from checks import commands as module
-from checks.commands import LocalCommands, SshCommands, commands_on
-from checks.docker_host import DockerHost
-from checks.outcome import CheckFailed
-from planning.ssh import SshHost
+from host_access import commands as module
+from host_access.commands import LocalCommands, SshCommands, commands_on
+from host_access.docker_host import DockerHost
+from host_access.outcome import CheckFailed
+from planning.hosts.ssh import SshHost
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 HOST = SshHost(address="ssh://gpu@10.0.0.5:2222", host_key=KEY, parallel=2)

@@ -7,8 +7,10 @@ import base64
 import pytest
 from pydantic import ValidationError
 
-from planning.settings import HostSettings
-from planning.ssh import BadHostKey, SshHost, check_host_key, host_facts, problems_of_host
+from planning.hosts.ssh import SshHost, host_facts
+from planning.rules.hosts import host_errors
+from planning.settings.areas import HostSettings
+from planning.settings.host_key import BadHostKey, check_host_key
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
 RSA = "ssh-rsa " + base64.b64encode(b"\x00\x00\x00\x07ssh-rsa" + bytes(64)).decode()
@@ -88,7 +90,7 @@ def test_a_path_that_ssh_would_read_otherwise_is_refused(path: str) -> None:
 
 def problems(**settings: object) -> list[tuple[str, str, str]]:
     host = HostSettings.model_validate(settings)
-    return [(problem.key, problem.reason, problem.mend) for problem in problems_of_host("prod", host)]
+    return [(problem.key, problem.reason, problem.mend) for problem in host_errors("prod", host)]
 
 
 def test_an_ssh_host_without_a_key_is_a_fault_that_says_how_to_get_it_and_to_compare_it() -> None:

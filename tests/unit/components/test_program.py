@@ -13,7 +13,7 @@ import pulumi
 import pytest
 import yaml
 
-from planning.catalog import resolve_model
+from planning.models.catalog import resolve_model
 from tests.unit.components.conftest import Made, is_secret, plain
 from tests.unit.planning.test_bad_stack_files import FILES as BAD_FILES
 from tests.unit.planning.test_bad_stack_files import merged

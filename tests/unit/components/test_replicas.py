@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from components import HostModel, HostModelArgs, VllmServer, VllmServerArgs
-from planning.catalog import resolve_model
-from planning.placement import Replica
-from planning.vllm_settings import VllmSettings
+from planning.memory.placement import Replica
+from planning.models.catalog import resolve_model
+from planning.settings.vllm import VllmSettings
 from tests.unit.components.conftest import Made, plain
 
 CONTAINER = "docker:index/container:Container"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from planning.__main__ import plan_of_file
-from planning.answering import AGENT_CONTEXT_TOKENS, answer_mode
-from planning.catalog import catalog
-from planning.settings import PageIndexSettings
-from planning.vllm_command import vllm_command
-from planning.vllm_settings import VllmSettings
+from planning.models.catalog import catalog
+from planning.rules.answering import AGENT_CONTEXT_TOKENS, answer_mode
+from planning.services.vllm_command import vllm_command
+from planning.settings.areas import PageIndexSettings
+from planning.settings.vllm import VllmSettings
+from planning.stack_files import plan_of_file
 
 ROOT = Path(__file__).resolve().parents[3]
 BY_STACK = {

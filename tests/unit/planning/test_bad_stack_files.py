@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from planning.problems import BadStackFile, Problem
-from planning.stack import plan_stack
+from planning.plan import plan_stack
+from planning.settings.errors import BadStackFile, ConfigError
 from tests.unit.planning.mending import apply
 
 CPU: dict[str, Any] = {
@@ -220,7 +220,7 @@ def merged(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in file.items() if value is not None or key == "model"}
 
 
-def faults(settings: dict[str, Any], secrets: dict[str, Any], clear: tuple[str, ...] = ()) -> list[Problem]:
+def faults(settings: dict[str, Any], secrets: dict[str, Any], clear: tuple[str, ...] = ()) -> list[ConfigError]:
     with pytest.raises(BadStackFile) as raised:
         plan_stack("s", settings, secrets, clear)
     return list(raised.value.problems)

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from planning.catalog import catalog, resolve_model
-from planning.local_model import read_local_model
-from planning.memory import GIB, weights_gib
-from planning.rules import uneven
-from planning.vllm_settings import VllmSettings
+from planning.memory.budget import GIB, weights_gib
+from planning.models.catalog import catalog, resolve_model
+from planning.models.local_directory import read_local_model
+from planning.rules.cards import uneven
+from planning.settings.vllm import VllmSettings
 
 # Parameters as the hub counts them, and bytes of all safetensors, where published.
 PARAMETERS = {

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from planning.certificate import fingerprint, make_certificate
-from planning.gateway_settings import GatewaySettings, TlsFiles, is_pem, read_pem
-from planning.stack import plan_stack
+from host_access.certificates import certificate_fingerprint, make_certificate
+from planning.plan import plan_stack
+from planning.settings.gateway import GatewaySettings, TlsFiles, is_pem, read_pem
 
 KEY = "k" * 40
 CPU = {"model": "smollm2-135m-instruct", "vllm": {"image": "vllm-cpu", "device": "cpu", "max_model_len": 8192}}
@@ -40,7 +40,7 @@ def test_a_certificate_may_be_a_file_or_its_text_and_its_key_a_file_or_a_secret(
     (tmp_path / "k.pem").write_text(key)
     for named in (certificate, str(tmp_path / "c.pem")):
         assert is_pem(named)
-        assert fingerprint(read_pem(named)) == fingerprint(certificate)
+        assert certificate_fingerprint(read_pem(named)) == certificate_fingerprint(certificate)
     files = {"certificate": str(tmp_path / "c.pem"), "key": str(tmp_path / "k.pem")}
     assert isinstance(plan_stack("s", {**CPU, "gateway": {"tls": files}}, {}).settings.gateway.tls, TlsFiles)
     plan_stack("s", {**CPU, "gateway": {"tls": {"certificate": certificate}}}, {"tls_key": key})

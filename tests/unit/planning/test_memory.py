@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from planning.catalog import catalog
-from planning.hardware import CARDS
-from planning.memory import GIB, activation_gib, graph_count, kv_bytes, plan_cpu, plan_memory, weights_gib
-from planning.model import Architecture, InlineModel, Quantization
-from planning.vllm_settings import VllmSettings
+from planning.memory.budget import GIB, activation_gib, graph_count, kv_bytes, plan_cpu, plan_memory, weights_gib
+from planning.memory.cards import CARDS
+from planning.models.catalog import catalog
+from planning.settings.model import Architecture, InlineModel, Quantization
+from planning.settings.vllm import VllmSettings
 
 H100 = replace(CARDS["NVIDIA H100 80GB HBM3"], cuda_gib=79.19)
 RTX5090 = replace(CARDS["NVIDIA GeForce RTX 5090"], cuda_gib=31.36)

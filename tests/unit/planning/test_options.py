@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from planning.catalog import catalog
-from planning.hardware import CARDS, UnknownCard, card_of
-from planning.memory import plan_memory
-from planning.options import Situation, options
-from planning.placement import BadPlacement, Replica, place
-from planning.settings import GpuSettings, VllmSettings
-from planning.table import memory_table, verdict
+from planning.memory.budget import plan_memory
+from planning.memory.cards import CARDS, UnknownCard, card_of
+from planning.memory.placement import BadPlacement, Replica, place
+from planning.memory.suggestions import Situation, options
+from planning.memory.table import memory_table, verdict
+from planning.models.catalog import catalog
+from planning.settings.areas import GpuSettings, VllmSettings
 
 
 def situation(name: str, card: str, count: int = 1, **settings: Any) -> Situation:

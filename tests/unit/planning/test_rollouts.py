@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from planning.hardware import card_of
-from planning.rollouts import Mode, has_room_for_two, rollout_mode
-from planning.settings import GpuSettings
-from planning.vllm_settings import VllmSettings
+from planning.memory.cards import card_of
+from planning.rules.rollouts import Mode, has_room_for_two, rollout_mode
+from planning.settings.areas import GpuSettings
+from planning.settings.vllm import VllmSettings
 
 CARD = card_of(GpuSettings(name="NVIDIA GeForce RTX 5090"))
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from planning.problems import BadStackFile, Problem
-from planning.stack import plan_stack
+from planning.plan import plan_stack
+from planning.settings.errors import BadStackFile, ConfigError
 
 GOOD: dict[str, Any] = {
     "model": "smollm2-135m-instruct",
@@ -18,7 +18,7 @@ KEY = "x" * 40
 
 def faults(
     settings: dict[str, Any], secrets: dict[str, Any] | None = None, *, clear: list[str] | None = None
-) -> list[Problem]:
+) -> list[ConfigError]:
     with pytest.raises(BadStackFile) as raised:
         plan_stack("dev", settings, secrets or {}, clear or [])
     return list(raised.value.problems)

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from planning.__main__ import REFERENCE_FILE, SCHEMA_FILE, main, plan_of_file, plan_text
-from planning.floors import NGINX, VLLM, cuda_major, vllm_version
-from planning.images import image_names
-from planning.problems import NAMESPACE
+from planning.__main__ import REFERENCE_FILE, SCHEMA_FILE, main, plan_text
+from planning.hosts.images import image_names
+from planning.hosts.minimum_versions import NGINX, VLLM, cuda_major, vllm_version
 from planning.reference import reference_page, schema_text
-from planning.settings import area_fields
+from planning.settings.areas import area_fields
+from planning.settings.errors import NAMESPACE
+from planning.stack_files import plan_of_file
 
 ROOT = Path(__file__).resolve().parents[3]
 FILES = sorted(ROOT.glob("Pulumi.*.yaml"))

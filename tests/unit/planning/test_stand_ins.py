@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from planning.stand_ins import main, stand_ins, with_stand_ins
+from planning.placeholder_secrets import main, placeholders, with_placeholders
 
 SECRET = {"secure": "v1:abc:def"}
 KEYS = "pageindex-stack:api_keys"
@@ -15,16 +15,16 @@ KEYS = "pageindex-stack:api_keys"
 
 def test_each_secret_gets_a_stand_in_of_its_own() -> None:
     config = {KEYS: {"alice": SECRET, "alice@next": SECRET}, "pageindex-stack:hf_token": SECRET}
-    given = stand_ins(config)
+    given = placeholders(config)
     assert set(given) == {(KEYS, "alice"), (KEYS, "alice@next"), ("pageindex-stack:hf_token",)}
     assert len(set(given.values())) == 3
 
 
 def test_a_map_encrypted_as_a_whole_has_the_names_that_the_gateway_speaks_of() -> None:
     gateway = {"clients": {"alice": {}}, "key_expires": {"alice@next": "2027-01-01"}}
-    filled = with_stand_ins({KEYS: SECRET, "pageindex-stack:gateway": gateway})
+    filled = with_placeholders({KEYS: SECRET, "pageindex-stack:gateway": gateway})
     assert set(filled[KEYS]) == {"alice", "alice@next"}
-    assert set(with_stand_ins({KEYS: SECRET})[KEYS]) == {"client"}
+    assert set(with_placeholders({KEYS: SECRET})[KEYS]) == {"client"}
 
 
 def test_the_file_is_left_without_secrets_and_salt_and_the_arguments_name_them(

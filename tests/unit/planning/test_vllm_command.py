@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from planning.__main__ import plan_of_file
-from planning.catalog import catalog
-from planning.vllm_command import vllm_command, vllm_environment
-from planning.vllm_settings import FIRST_SETTINGS, NcclSettings, VllmSettings
+from planning.models.catalog import catalog
+from planning.services.vllm_command import vllm_command, vllm_environment
+from planning.settings.vllm import FIRST_SETTINGS, NcclSettings, VllmSettings
+from planning.stack_files import plan_of_file
 
 ROOT = Path(__file__).resolve().parents[3]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from planning.__main__ import plan_of_file, stack_file_of
+from planning.stack_files import plan_of_file, stack_file_of
 from quickstart import models
 from quickstart.models import Cache, Copy, table
 

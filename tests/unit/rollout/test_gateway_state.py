@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from planning.gateway_replicas import Member, parse_replicas, remembered, render_outage, render_replicas
+from planning.gateway.replicas import Member, parse_replicas, remembered, render_outage, render_replicas
 
 
 def test_what_is_written_is_read_back() -> None:

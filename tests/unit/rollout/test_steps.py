@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from checks.outcome import CheckFailed
-from planning.gateway_replicas import Member, Slots
+from host_access.outcome import CheckFailed
+from planning.gateway.replicas import Member, Slots
 from rollout import steps
 from rollout.facts import Facts, Mode, Replica
 from rollout.steps import Rollout

@@ -1,0 +1,48 @@
+"""Which replica gets which cards; no card twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from planning.settings.vllm import VllmSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """One vLLM server. ``alias`` is its name on the network; ``cards`` are nvidia-smi's indexes, none on the CPU."""
+
+    index: int
+    cards: tuple[int, ...]
+
+    @property
+    def alias(self) -> str:
+        return f"vllm-{self.index}"
+
+
+class BadPlacement(Exception):
+    """Replicas and cards do not go together."""
+
+
+def place(vllm: VllmSettings, card_count: int) -> tuple[Replica, ...]:
+    """Give each replica its cards: those that the stack file names, else the next ones in order."""
+    if vllm.device == "cpu":
+        return tuple(Replica(index=index, cards=()) for index in range(vllm.replicas))
+    each = vllm.cards_per_replica
+    if not vllm.placement:
+        return tuple(
+            Replica(index=index, cards=tuple(range(index * each, (index + 1) * each))) for index in range(vllm.replicas)
+        )
+    if len(vllm.placement) != vllm.replicas:
+        raise BadPlacement(f"names cards for {len(vllm.placement)} replicas, but vllm.replicas is {vllm.replicas}")
+    for index, cards in enumerate(vllm.placement):
+        if len(cards) != each:
+            raise BadPlacement(
+                f"replica {index} has {len(cards)} cards, but tensor_parallel_size × pipeline_parallel_size is {each}"
+            )
+    taken = Counter(card for cards in vllm.placement for card in cards)
+    if missing := sorted(card for card in taken if card >= card_count):
+        raise BadPlacement(f"there is no card {missing[0]}: host.gpus.count is {card_count}, and they count from 0")
+    if twice := sorted(card for card, times in taken.items() if times > 1):
+        raise BadPlacement(f"card {twice[0]} is given out {taken[twice[0]]} times")
+    return tuple(Replica(index=index, cards=tuple(cards)) for index, cards in enumerate(vllm.placement))

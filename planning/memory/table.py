@@ -1,0 +1,132 @@
+"""What a plan looks like to a reader: a table of what needs how much, and a bar for each card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from planning.memory.budget import CardBudget, CpuPlan, MemoryPlan
+from planning.memory.cards import Card
+from planning.memory.placement import Replica
+from planning.memory.suggestions import Option
+
+BAR_WIDTH = 64
+PIECES = (
+    ("weights", "█"),
+    ("activation", "▓"),
+    ("runtime", "▒"),
+    ("pinned", "▒"),
+    ("graphs", "▒"),
+    ("kv", "░"),
+)  # fmt: skip
+NAMES = {
+    "weights": "weights",
+    "activation": "one step's peak",
+    "runtime": "kernels and workspaces",
+    "pinned": "not given back by profiling",
+    "graphs": "CUDA graphs",
+    "outside": "outside vLLM: context, NCCL, others",
+    "kv": "left for KV cache",
+}
+
+
+def memory_table(plan: MemoryPlan) -> str:
+    """What needs how much of a card, and what is there; one column a pipeline stage."""
+    columns = plan.cards
+    rows = [
+        (NAMES["weights"], [card.weights for card in columns]),
+        (NAMES["activation"], [card.activation for card in columns]),
+        (NAMES["runtime"], [card.runtime for card in columns]),
+        (NAMES["pinned"], [card.pinned for card in columns]),
+        (NAMES["graphs"], [card.graphs for card in columns]),
+        ("needed before KV cache", [card.needed for card in columns]),
+        ("allowed: total × gpu_memory_utilization", [card.allowed for card in columns]),
+        (NAMES["kv"], [card.kv for card in columns]),
+        (NAMES["outside"], [card.outside for card in columns]),
+        ("total of the card", [card.total for card in columns]),
+    ]
+    head = "" if len(columns) == 1 else "".join(f"  stage {index}" for index in range(len(columns)))
+    lines = [f"{'GiB a card':<40}{head}".rstrip()]
+    lines += [
+        f"{name:<40}" + "".join(f"{value:9.2f}" for value in values)
+        for name, values in rows
+        if name != NAMES["pinned"] or any(values)
+    ]
+    one = max(card.kv_bytes_per_token for card in columns) * plan.max_model_len / 2**30
+    lines.append(f"{'KV cache of one request of full length':<40}{one:9.2f}")
+    lines.append(
+        f"KV cache holds {plan.kv_tokens:,} tokens: {plan.full_requests:.2f} requests of {plan.max_model_len:,} tokens"
+    )
+    return "\n".join(lines)
+
+
+def verdict(plan: MemoryPlan) -> str:
+    """One line: does it fit."""
+    if not plan.starts:
+        card = min(plan.cards, key=lambda card: card.unused)
+        return (
+            f"does not start: vLLM asks for {card.allowed:.2f} GiB of a card that has "
+            f"{card.total - card.outside:.2f} GiB free"
+        )
+    if not plan.fits:
+        return "does not fit: KV cache would not hold one request of the full length"
+    if plan.tight:
+        return "fits, but only just: within the planner's own doubt of half a GiB"
+    return "fits"
+
+
+def options_text(found: Sequence[Option]) -> str:
+    """The ways out, each with its plan in a line and its commands."""
+    if not found:
+        return "Nothing smaller in the catalog fits either."
+    lines = ["What would fit (each was planned the same way):"]
+    for option in found:
+        lines.append(
+            f"  - {option.what}: {option.plan.kv_tokens:,} tokens of KV cache, "
+            f"{option.plan.full_requests:.1f} full requests{', but only just' if option.plan.tight else ''}"
+        )
+        lines += [f"      {line}" for line in option.lines]
+    return "\n".join(lines)
+
+
+def card_bars(plan: MemoryPlan, card: Card, replicas: Sequence[Replica], card_count: int) -> str:
+    """A bar for each card of the host."""
+    owner = {index: (replica, place) for replica in replicas for place, index in enumerate(replica.cards)}
+    stages = len(plan.cards)
+    lines = []
+    for index in range(card_count):
+        if index not in owner:
+            lines.append(f"card {index}  {card.name}, {card.cuda_gib:.1f} GiB: free")
+            continue
+        replica, place = owner[index]
+        budget = plan.cards[place * stages // len(replica.cards)]
+        lines.append(f"card {index}  {card.name}, {card.cuda_gib:.1f} GiB: {replica.alias}")
+        lines.append(f"  [{_bar(budget)}]")
+    lines.append("  █ weights  ▓ one step's peak  ▒ kernels, CUDA graphs  ░ KV cache  · free  # outside vLLM")
+    return "\n".join(lines)
+
+
+def _bar(card: CardBudget) -> str:
+    bar = ""
+    at = 0.0
+    for name, sign in PIECES:
+        at += max(0.0, getattr(card, name))
+        bar += sign * (round(at / card.total * BAR_WIDTH) - len(bar))
+    outside = round(card.outside / card.total * BAR_WIDTH)
+    return (bar[: BAR_WIDTH - outside]).ljust(BAR_WIDTH - outside, "·") + "#" * outside
+
+
+def cpu_table(plan: CpuPlan) -> str:
+    """The same for the CPU."""
+    limit = f"{plan.limit:9.2f}" if plan.limit else "     none"
+    return "\n".join(
+        [
+            "GiB of host memory",
+            f"{'weights':<40}{plan.weights:9.2f}",
+            f"{'KV cache':<40}{plan.kv:9.2f}",
+            f"{'processes':<40}{plan.processes:9.2f}",
+            f"{'needed':<40}{plan.needed:9.2f}",
+            f"{'limit of the container':<40}{limit}",
+            f"KV cache holds {plan.kv_tokens:,} tokens: {plan.kv_tokens / plan.max_model_len:.2f} requests of "
+            f"{plan.max_model_len:,} tokens",
+        ]
+    )

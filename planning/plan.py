@@ -1,0 +1,126 @@
+"""From a stack file's raw content to the plan of a stack, or to the list of everything that is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from planning.hosts.minimum_versions import Version, vllm_version
+from planning.hosts.names import prefix_of
+from planning.memory.cards import Card
+from planning.memory.placement import Replica
+from planning.resolution import resolve
+from planning.rules.across import errors_across
+from planning.rules.answering import Mode as AnswerMode
+from planning.rules.answering import answer_mode
+from planning.rules.memory_fit import Fit, fit
+from planning.rules.rollouts import Mode, rollout_mode
+from planning.settings.areas import StackSecrets, StackSettings
+from planning.settings.errors import (
+    BadStackFile,
+)
+from planning.settings.model import InlineModel
+
+# While one of these has an error, memory is not planned: its mending line would change the numbers.
+MEMORY_INPUTS = (
+    "model", "model_cache.local_path", "host.gpus", "vllm.image", "vllm.tensor_parallel_size",
+    "vllm.pipeline_parallel_size", "vllm.replicas", "vllm.quantization", "vllm.dtype", "vllm.kv_cache_dtype",
+    "vllm.max_num_batched_tokens", "vllm.max_model_len",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackPlan:
+    """Everything that is decided before anything is deployed. ``prefix`` starts every name on the host."""
+
+    stack: str
+    prefix: str
+    settings: StackSettings
+    secrets: StackSecrets
+    model: InlineModel
+    """With the revision that is downloaded, whoever named it."""
+    vllm_image: str
+    vllm_version: Version | None
+    """As far as the image's name tells."""
+    card: Card | None
+    """What the cards are; None on the CPU."""
+    fit: Fit
+
+    @property
+    def replicas(self) -> tuple[Replica, ...]:
+        """The vLLM servers and their cards."""
+        return self.fit.replicas
+
+    @property
+    def rollout(self) -> Mode:
+        """How a replica in use is replaced."""
+        return rollout_mode(self.settings.vllm, self.card)
+
+    @property
+    def answer(self) -> AnswerMode:
+        """How the app answers, with `auto` resolved."""
+        return answer_mode(self.settings.pageindex, self.model, self.settings.vllm)
+
+    @property
+    def local_path(self) -> str | None:
+        """Directory on the host that holds the weights; None where they are downloaded."""
+        named = self.settings.model if isinstance(self.settings.model, str) else ""
+        return self.settings.model_cache.local_path or (named if named.startswith("/") else None)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is allowed, and still worth a word at every preview."""
+        found = [f"waived {name}: {reason}" for name, reason in sorted(self.settings.waivers.items())]
+        found += self.settings.gateway.expiry_warnings(datetime.now(UTC).date())
+        if self.fit.memory and self.fit.memory.tight:
+            found.append("the model fits its cards only just: within half a GiB, which is the memory planner's doubt")
+        if not (self.fit.memory or self.fit.cpu):
+            found.append(f"{self.model.repo} has no dimensions, so that nobody has planned its memory")
+        return tuple(found)
+
+    @property
+    def model_directory(self) -> str:
+        """Where the model lies in the weights volume, relative to its root."""
+        return f"{self.model.repo.replace('/', '--')}/{self.model.revision}"
+
+    @property
+    def vllm_fingerprint(self) -> str:
+        """Changes with everything for which vLLM is replaced, and so loads its weights anew."""
+        vllm = self.settings.vllm
+        return json.dumps([vllm.replica_settings(), vllm.replicas, vllm.placement, self.vllm_image])
+
+
+def plan_stack(
+    stack: str,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, Any],
+    unencrypted: Collection[str] = (),
+) -> StackPlan:
+    """Plan a stack from the raw values of its file.
+
+    ``unencrypted`` names keys of ``secrets`` that the file holds in clear. Raises BadStackFile with all errors.
+    """
+    draft, errors = resolve(stack, settings, secrets, unencrypted)
+    fitted = None
+    if draft:
+        errors += errors_across(draft)
+        if not any(error.concerns(*MEMORY_INPUTS) for error in errors):
+            fitted, misfits = fit(draft)
+            errors += misfits
+    if errors or not (draft and draft.secrets and draft.model and draft.image and fitted):
+        raise BadStackFile(stack, errors)
+    revision = draft.settings.model_cache.revision
+    return StackPlan(
+        stack=stack,
+        prefix=prefix_of(stack),
+        settings=draft.settings,
+        secrets=draft.secrets,
+        model=draft.model.model_copy(update={"revision": revision}) if revision else draft.model,
+        vllm_image=draft.image,
+        vllm_version=vllm_version(draft.image),
+        card=draft.card,
+        fit=fitted,
+    )

@@ -1,0 +1,44 @@
+"""Stack files as they lie in a folder, read without Pulumi."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from planning.placeholder_secrets import with_placeholders
+from planning.plan import StackPlan, plan_stack
+from planning.settings.areas import HostSettings, StackSecrets
+from planning.settings.errors import NAMESPACE
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def stack_file_of(name: str) -> Path:
+    """The file of a stack, by the stack's name or its own."""
+    path = Path(name)
+    return path if path.suffix in {".yaml", ".yml"} else ROOT / f"Pulumi.{name}.yaml"
+
+
+def plan_of_file(path: Path) -> StackPlan:
+    """Plan a stack from its file as it lies there; encrypted values count as given."""
+    given = _own_keys(with_placeholders(_config_of(path)))
+    secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
+    name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
+    return plan_stack(name, given, secrets)
+
+
+def host_in(path: Path) -> HostSettings:
+    """The host that a stack file names, whatever else is in it."""
+    return HostSettings.model_validate(_own_keys(_config_of(path)).get("host") or {})
+
+
+def _config_of(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return content.get("config") or {}
+
+
+def _own_keys(config: dict[str, Any]) -> dict[str, Any]:
+    prefix = f"{NAMESPACE}:"
+    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
