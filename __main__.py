@@ -126,7 +126,7 @@ llm = VllmServer(
         replicas=plan.replicas,
         wait_for=weights.verified,
         rollout=plan.rollout,
-        gateway=gateway.door,
+        gateway=gateway.handle,
         docker_host=host,
     ),
     on_host,

@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from components.container import LOG_LIMITS
 from planning.gateway import nginx_config as gw
 from planning.gateway.keys import render_client_keys, render_upstream_key
 from planning.gateway.replicas import STATE_DIR
 from planning.hosts.images import resolve_image
+from planning.hosts.names import FILES_PATH
+from planning.services.service import LogLimits
 from planning.settings.gateway import ClientSettings
 from quickstart.console import StepFailed
 from quickstart.environment import environment
@@ -227,15 +228,16 @@ def _gateway() -> Iterator[None]:
 @contextmanager
 def _nginx(files: dict[str, str], command: list[str] | None, lines_volume: str | None = None) -> Iterator[None]:
     """A container on the host's network, with the log settings of every container of the stack."""
-    start = [*command, f"{gw.CONFIG_DIR}/nginx.conf"] if command else list(gw.START)
-    limits = ("--log-opt", f"max-size={LOG_LIMITS[0]}m", "--log-opt", f"max-file={LOG_LIMITS[1]}")
+    start = [*command, f"{FILES_PATH}/nginx.conf"] if command else list(gw.START)
+    logs = LogLimits()
+    limits = ("--log-opt", f"max-size={logs.max_mib}m", "--log-opt", f"max-file={logs.max_files}")
     mounts = [part for path in (STATE_DIR, "/tmp") for part in ("--tmpfs", f"{path}:mode=1777")]  # noqa: S108
     mounts += ["-v", f"{lines_volume}:{gw.METRICS_DIR}"] if lines_volume else []
     with _named("bench-gateway") as name:
         _docker("create", "--name", name, "--network", "host", "--user", gw.USER, "--read-only", "--cap-drop", "ALL",
-                "--log-driver", "json-file", *limits, *mounts, "-v", f"{name}:{gw.CONFIG_DIR}",
+                "--log-driver", "json-file", *limits, *mounts, "-v", f"{name}:{FILES_PATH}",
                 "--entrypoint", start[0], resolve_image("nginx"), *start[1:])  # fmt: skip
-        _start(name, files, gw.CONFIG_DIR)
+        _start(name, files, FILES_PATH)
         yield
 
 

@@ -11,15 +11,16 @@ from typing import Any
 from host_access.commands import commands_on
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
-from planning.gateway.nginx_config import CONFIG_DIR, METRICS_DIR, NGINX_CONF, USER
+from planning.gateway.nginx_config import METRICS_DIR, NGINX_CONF, USER
 from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
+from planning.hosts.names import FILES_PATH
 
 TRY_TIMEOUT_S = 120  # the first container of an image takes its time on a busy host
-APPLY = ("sh", f"{CONFIG_DIR}/apply.sh")
+APPLY = ("sh", f"{FILES_PATH}/apply.sh")
 # Files come by standard input, so that keys stand in no command line and on no disk.
 TRY = (
-    f"base64 -d | tar -xf - -C {CONFIG_DIR} && cp {CONFIG_DIR}/{REPLICAS_CONF} {CONFIG_DIR}/{OUTAGE_CONF} {STATE_DIR}/"
-    f" && nginx -t -q -e stderr -c {CONFIG_DIR}/{NGINX_CONF}"
+    f"base64 -d | tar -xf - -C {FILES_PATH} && cp {FILES_PATH}/{REPLICAS_CONF} {FILES_PATH}/{OUTAGE_CONF} {STATE_DIR}/"
+    f" && nginx -t -q -e stderr -c {FILES_PATH}/{NGINX_CONF}"
 )
 
 
@@ -29,7 +30,7 @@ def gateway_files(facts: dict[str, Any]) -> dict[str, Any]:
         [
             "docker", "run", "--rm", "--interactive", "--network", "none", "--read-only", "--user", USER,
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--log-driver", "none",
-            *(part for path in (CONFIG_DIR, STATE_DIR, METRICS_DIR, "/tmp")  # noqa: S108 (of that container)
+            *(part for path in (STATE_DIR, METRICS_DIR, "/tmp")  # noqa: S108 (of that container)
               for part in ("--tmpfs", f"{path}:mode=1777")),
             "--entrypoint", "sh", facts["image"], "-c", TRY,
         ],

@@ -1,7 +1,7 @@
 """What runs on the host: one Pulumi component a file, each usable on its own from another program."""
 
 from components.checks import Checks, ChecksArgs, all_results
-from components.gateway import Gateway, GatewayArgs, GatewayDoor
+from components.gateway import Gateway, GatewayArgs, GatewayHandle
 from components.gpu_checks import CardsArgs, GpuChecks, GpuChecksArgs
 from components.host_checks import HostChecks, HostChecksArgs
 from components.isolated_network import IsolatedNetwork, IsolatedNetworkArgs
@@ -16,7 +16,7 @@ __all__ = [
     "ChecksArgs",
     "Gateway",
     "GatewayArgs",
-    "GatewayDoor",
+    "GatewayHandle",
     "GpuChecks",
     "GpuChecksArgs",
     "HostChecks",

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.container import FILES_PATH, label_args, labels, stable_hash
+from components.container import label_args, labels
+from planning.hosts.names import FILES_PATH
+from planning.services.service import stable_hash
 
 
 @dataclass(frozen=True, kw_only=True)

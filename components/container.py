@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import pulumi
 import pulumi_docker as docker
 
-FILES_PATH = "/run/pageindex-stack"  # where a container finds the files that ConfigFiles delivers
-LOG_LIMITS = (100, 5)  # MiB a file, files kept
+from planning.services.service import LogLimits, stable_hash
+
+LOGS = LogLimits()
 
 
 class Healthcheck(TypedDict):
@@ -46,11 +45,6 @@ def _as_docker_reads_it_back(seconds: int) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def stable_hash(*parts: object) -> str:
-    """Short stable hash of plain values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
 def labels(prefix: str, component: str, config_hash: str) -> dict[str, pulumi.Input[str]]:
     """The labels that every resource on the host carries."""
     return {
@@ -77,7 +71,7 @@ def hardened_container(
     environment: Mapping[str, pulumi.Input[str]] | None = None,
     memory_mib: int | None = None,
     restart: str = "unless-stopped",
-    log_limits: tuple[int, int] = LOG_LIMITS,
+    logs: LogLimits = LOGS,
     opts: pulumi.ResourceOptions,
     **extras: Any,
 ) -> docker.Container:
@@ -109,7 +103,7 @@ def hardened_container(
         capabilities={"drops": ["ALL"]},
         security_opts=_security_opts(extras.get("ipc_mode")),
         log_driver="json-file",
-        log_opts={"max-size": f"{log_limits[0]}m", "max-file": str(log_limits[1])},
+        log_opts={"max-size": f"{logs.max_mib}m", "max-file": str(logs.max_files)},
         opts=opts,
         **extras,
     )

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, hardened_container, labels, stable_hash
+from components.service_container import FILES_LABEL, service_container, service_files
 from planning.gateway import nginx_config as nginx
-from planning.gateway.replicas import STATE_DIR
-
-MEMORY_MIB = 96
-ALIAS = "gateway-metrics"
+from planning.services.gateway import LINES_VOLUME, STATE_VOLUME
+from planning.services.gateway_metrics import ALIAS, gateway_metrics_service
+from planning.services.service import FILES_VOLUME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,35 +36,29 @@ class GatewayMetrics(pulumi.ComponentResource):
         image = docker.RemoteImage(
             f"{name}-image", name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
         )
-        files = ConfigFiles(
+        service = gateway_metrics_service()
+        files = service_files(
             f"{name}-files",
-            ConfigFilesArgs(
-                prefix=args.prefix,
-                component="gateway-metrics",
-                image=image.image_id,
-                files={nginx.METRICS_SCRIPT: nginx.script(nginx.METRICS_SCRIPT)},
-            ),
-            pulumi.ResourceOptions(parent=self),
+            service,
+            prefix=args.prefix,
+            image=image.image_id,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        self.container_name = f"{args.prefix}-gateway-metrics"
-        hardened_container(
+        self.container_name = f"{args.prefix}-{service.component}"
+        service_container(
             f"{name}-container",
+            service,
+            prefix=args.prefix,
             host_name=self.container_name,
             image=image.image_id,
-            user=nginx.USER,  # who wrote the lines may remove them
-            networks=[{"name": args.network_name, "aliases": [ALIAS]}],
-            labelled={
-                **labels(args.prefix, "gateway-metrics", stable_hash(MEMORY_MIB)),
-                "pageindex-stack.files": files.digest,
+            networks={"internal": args.network_name},
+            mounts={
+                FILES_VOLUME: {"volume_name": files.volume_name},
+                LINES_VOLUME: {"volume_name": args.lines_volume},
+                STATE_VOLUME: {"volume_name": args.state_volume},
             },
-            entrypoints=["python", f"{FILES_PATH}/{nginx.METRICS_SCRIPT}"],
-            volumes=[
-                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
-                {"volume_name": args.lines_volume, "container_path": nginx.METRICS_DIR},
-                {"volume_name": args.state_volume, "container_path": STATE_DIR, "read_only": True},
-            ],
-            memory_mib=MEMORY_MIB,
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+            labelled={FILES_LABEL: files.digest},
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # its name is fixed
         )
         self.url = f"http://{ALIAS}:{nginx.METRICS_PORT}/metrics"
         self.register_outputs({"url": self.url})

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.container import label_args, labels, stable_hash
+from components.container import label_args, labels
 from planning.hosts.names import internal_network
+from planning.services.service import stable_hash
 
 # Engines from 28 on then give the bridge no host address at all; older ones ignore the option, and the isolation
 # check says which of the two holds.

@@ -14,9 +14,11 @@ import pulumi_docker as docker
 
 from components.command import await_container
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, hardened_container, label_args, labels, stable_hash
+from components.container import hardened_container, label_args, labels
 from components.service_image import service_image, service_image_name
+from planning.hosts.names import FILES_PATH
 from planning.hosts.ssh import HostAddress
+from planning.services.service import stable_hash
 
 MODELS_PATH = "/models"
 DOWNLOADER = "10002:0"

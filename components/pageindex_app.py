@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import pulumi
 import pulumi_docker as docker
 
 from components.command import ask, await_container
-from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, hardened_container, healthcheck, label_args, labels, stable_hash
+from components.container import label_args, labels
+from components.service_container import FILES_LABEL, service_container, service_files
 from components.service_image import service_image
 from planning.hosts.ssh import HostAddress
 from planning.rules.answering import Mode
 from planning.rules.scans import OcrServer
-from planning.services.vllm_command import STABLE_ALIAS
+from planning.services.app import (
+    ALIAS,
+    DOCUMENTS_VOLUME,
+    OCR_KEY_FILE,
+    PORT,
+    STARTUP_S,
+    VLLM_KEY_FILE,
+    app_service,
+)
+from planning.services.service import FILES_VOLUME, Network
 from planning.settings.areas import PageIndexSettings
-
-APP_PORT = 3000  # inside the network; the gateway publishes it
-STARTUP_S = 120
-DATA_PATH = "/data"
-# Alive, not ready: a missing model must not make Docker call the app unhealthy. The slim image has no curl.
-PROBE = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{APP_PORT}/health', timeout=4)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +42,6 @@ class PageIndexAppArgs:
     ocr: OcrServer | None = None
     ocr_key: pulumi.Input[str] | None = None
     docker_host: HostAddress = None
-
-
-def index_memory_mib(memory_gib: float) -> int:
-    """Address space of the index worker: the container's memory without the service's own part, so that a file that
-    wants too much ends its worker and not the container. Below a GiB PageIndex's libraries do not load."""
-    return max(1024, int(memory_gib * 1024 * 0.75))
 
 
 class PageIndexApp(pulumi.ComponentResource):
@@ -69,8 +65,8 @@ class PageIndexApp(pulumi.ComponentResource):
         )
         documents = docker.Volume(
             f"{name}-documents",
-            name=f"{args.prefix}-documents",
-            labels=label_args(labels(args.prefix, "documents", "-")),
+            name=f"{args.prefix}-{DOCUMENTS_VOLUME}",
+            labels=label_args(labels(args.prefix, DOCUMENTS_VOLUME, "-")),
             opts=pulumi.ResourceOptions(parent=self),
         )
         before: list[pulumi.Resource] = []
@@ -84,60 +80,45 @@ class PageIndexApp(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self),
             )
             before.append(other_stack)
-        files = ConfigFiles(
-            f"{name}-files",
-            ConfigFilesArgs(
-                prefix=args.prefix,
-                component="app",
-                image=image.image_id,
-                files={"vllm-key": args.llm_api_key} | ({"ocr-key": args.ocr_key} if args.ocr_key else {}),
-            ),
-            pulumi.ResourceOptions(parent=self, depends_on=before),
+        service = app_service(
+            args.settings,
+            answer=args.answer,
+            llm_base_url=args.llm_base_url,
+            context_tokens=args.context_tokens,
+            ocr=args.ocr,
+            has_ocr_key=args.ocr_key is not None,
         )
-        environment = {
-            "VLLM_BASE_URL": args.llm_base_url,
-            "VLLM_MODEL": STABLE_ALIAS,
-            "VLLM_API_KEY_FILE": f"{FILES_PATH}/vllm-key",
-            "ANSWER_MODE": args.answer,
-            "MAX_UPLOAD_MIB": str(args.settings.max_upload_mib),
-            "MAX_PAGES": str(args.settings.max_pages),
-            "CONTEXT_TOKENS": str(args.context_tokens),
-            "DATA_DIR": DATA_PATH,
-            "MODEL_TIMEOUT_S": str(args.settings.model_timeout_s),
-            "INDEX_MEMORY_MIB": str(index_memory_mib(args.settings.memory_gib)),
-        }
-        networks: list[dict[str, Any]] = [{"name": args.network_name, "aliases": ["pageindex"]}]
-        if args.ocr:
-            environment |= {"OCR_BASE_URL": args.ocr.base_url, "OCR_MODEL": args.ocr.model}
-        if args.ocr and args.ocr.network:
-            networks.append({"name": args.ocr.network})  # no alias: the other stack has an app of its own
-        container = hardened_container(
-            f"{name}-container",
-            host_name=f"{args.prefix}-app",
+        files = service_files(
+            f"{name}-files",
+            service,
+            prefix=args.prefix,
             image=image.image_id,
-            user="10001:0",
+            secrets={VLLM_KEY_FILE: args.llm_api_key} | ({OCR_KEY_FILE: args.ocr_key} if args.ocr_key else {}),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=before),
+        )
+        networks: dict[Network, pulumi.Input[str]] = {"internal": args.network_name}
+        if args.ocr and args.ocr.network:
+            networks["other-stack"] = args.ocr.network
+        self.container_name = f"{args.prefix}-{service.component}"
+        container = service_container(
+            f"{name}-container",
+            service,
+            prefix=args.prefix,
+            host_name=self.container_name,
+            image=image.image_id,
             networks=networks,
-            labelled={
-                **labels(args.prefix, "app", stable_hash(environment, args.settings.model_dump())),
-                "pageindex-stack.files": files.digest,
+            mounts={
+                DOCUMENTS_VOLUME: {"volume_name": documents.name},
+                FILES_VOLUME: {"volume_name": files.volume_name},
             },
-            environment=environment,
-            volumes=[
-                {"volume_name": documents.name, "container_path": DATA_PATH},
-                {"volume_name": files.volume_name, "container_path": FILES_PATH, "read_only": True},
-            ],
-            tmpfs={"/tmp": ""},
-            memory_mib=int(args.settings.memory_gib * 1024),
-            stop_timeout=30,
-            destroy_grace_seconds=30,
-            healthcheck=healthcheck(["CMD", "python3", "-c", PROBE], startup_s=STARTUP_S),
+            labelled={FILES_LABEL: files.digest},
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,  # its name and volume are one
                 depends_on=before,
             ),
         )
-        gate = await_container(
+        healthy = await_container(
             f"{name}-ready",
             container,
             "healthy",
@@ -146,8 +127,7 @@ class PageIndexApp(pulumi.ComponentResource):
             docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.upstream = f"pageindex:{APP_PORT}"
-        self.container_name = f"{args.prefix}-app"
+        self.upstream = f"{ALIAS}:{PORT}"
         self.also_on = {self.container_name: args.ocr.network} if args.ocr and args.ocr.network else {}
-        self.ready = gate.id
+        self.ready = healthy.id
         self.register_outputs({"upstream": self.upstream})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self
 
+from planning.hosts.names import VLLM_PORT
 from planning.hosts.ssh import HostAddress
 
 Mode = Literal["rolling", "blue-green", "recreate"]
@@ -58,4 +59,4 @@ class Replica:
     @property
     def address(self) -> str:
         """Docker's DNS knows a container by its name."""
-        return f"{self.name}:8000"
+        return f"{self.name}:{VLLM_PORT}"

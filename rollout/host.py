@@ -12,13 +12,13 @@ from checks.containers import healthy
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, Slots, parse_replicas, remembered, render_replicas
+from planning.hosts.names import FILES_PATH, VLLM_PORT
 from rollout.facts import Facts, Replica
 from rollout.model_check import check_model
 
-FILES_PATH = "/run/pageindex-stack"
 SCRIPT = f"{FILES_PATH}/replicas.sh"
 MEMORY = "rollout.json"  # in the gateway's state: figures for the next rollout
-HERE = "http://127.0.0.1:8000"  # of vLLM, seen from inside its container
+HERE = f"http://127.0.0.1:{VLLM_PORT}"  # of vLLM, seen from inside its container
 _BUSY = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
 

@@ -8,8 +8,9 @@ import pulumi_docker as docker
 
 from components import IsolatedNetwork, IsolatedNetworkArgs, SecretKey
 from components.config_files import ConfigFiles, ConfigFilesArgs
-from components.container import FILES_PATH, hardened_container, labels
+from components.container import hardened_container, labels
 from planning.hosts.images import resolve_image
+from planning.hosts.names import FILES_PATH
 
 prefix = "pageindex-example"
 network = IsolatedNetwork("quiet", IsolatedNetworkArgs(prefix=prefix))

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from planning.gateway.errors import ERRORS, error_body, error_of_status
 from planning.gateway.keys import expiry_map
 from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state
+from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientName, ClientSettings, Day, KeyName, UrlPath
 
 API_PORT = 8080
@@ -30,16 +31,13 @@ METRICS_MIB = 16
 
 STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
 
-CONFIG_DIR = "/run/pageindex-stack"
 NGINX_CONF = "nginx.conf"
 CLIENT_KEYS_CONF = "gateway-clients.conf"  # secret
 UPSTREAM_KEY_CONF = "gateway-upstream.conf"  # secret
 TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"  # the latter secret; unused without TLS
 
 # The image's own entrypoint edits files under /etc/nginx, which is read-only here and not used.
-ENTRYPOINT = ("nginx",)
-COMMAND = ("-e", "stderr", "-c", f"{CONFIG_DIR}/{NGINX_CONF}")
-START = ("sh", f"{CONFIG_DIR}/start.sh")  # lays out the state that a new volume has not, then becomes nginx
+START = ("sh", f"{FILES_PATH}/start.sh")  # lays out the state that a new volume has not, then becomes nginx
 USER = "101:0"
 HEALTH_COMMAND = ("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{STATUS_PORT}/health")
 STOP_SIGNAL = "SIGQUIT"  # finish what runs; SIGTERM would cut streams
@@ -149,7 +147,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "outage_file": f"{STATE_DIR}/{OUTAGE_CONF}",
         "metrics_dir": METRICS_DIR,
         "api_port": str(API_PORT),
-        "config_dir": CONFIG_DIR,
+        "config_dir": FILES_PATH,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
         "error_locations": _part("error_locations.conf", {"upstream": "vllm_anyway", "error_answer": error_answer}),
@@ -158,7 +156,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "client_limits": _indent(4, _client_limits(config)),
         "key_expiry": _indent(4, _key_expiry(config)),
         "tls_settings": _part("tls.conf", {
-            "certificate": f"{CONFIG_DIR}/{TLS_CERTIFICATE}", "key": f"{CONFIG_DIR}/{TLS_KEY}",
+            "certificate": f"{FILES_PATH}/{TLS_CERTIFICATE}", "key": f"{FILES_PATH}/{TLS_KEY}",
         }) if config.tls else "",
         "session": "$http_x_session_id" if config.affinity else '""',
         "error_bodies": _indent(8, (

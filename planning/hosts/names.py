@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 PROJECT = "pageindex"
+FILES_PATH = "/run/pageindex-stack"  # where a container finds the files that are delivered to it
+VLLM_PORT = 8000  # of a replica, inside the internal network; never published
 
 
 def prefix_of(stack: str) -> str:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 
+from planning.hosts.names import VLLM_PORT
 from planning.settings.model import InlineModel
 from planning.settings.vllm import NcclSettings, VllmSettings
 
-API_PORT = 8000  # inside the network; never published on the host
 STABLE_ALIAS = "default"  # served beside the repo id, so that a model switch changes no client
 
 
-def vllm_command(
-    model: InlineModel, settings: VllmSettings, model_path: str, config_path: str, *, entrypoint: list[str]
-) -> list[str]:
-    """Arguments after the image's entrypoint, or the whole command where the image has another one."""
+def vllm_command(model: InlineModel, settings: VllmSettings, model_path: str, config_path: str) -> list[str]:
+    """Arguments after the image's entrypoint."""
     flags = {
         "--config": config_path,  # carries the API key, which must not stand on a command line
         "--served-model-name": f"{STABLE_ALIAS} {model.repo}",
         "--host": "0.0.0.0",
-        "--port": str(API_PORT),
+        "--port": str(VLLM_PORT),
         "--load-format": "safetensors",  # `auto` would fall back to pickled weights without a word
         "--max-model-len": str(settings.max_model_len),
         "--max-num-seqs": str(settings.max_num_seqs),
@@ -41,7 +39,7 @@ def vllm_command(
     switches += ["--enforce-eager"] if settings.enforce_eager else []
     switches += [] if settings.custom_all_reduce else ["--disable-custom-all-reduce"]
     rendered = [part for flag, value in flags.items() for part in _flag(flag, value)]
-    return [*entrypoint, *settings.serve_command, model_path, *rendered, *switches, *_extras(settings)]
+    return [*settings.serve_command, model_path, *rendered, *switches, *_extras(settings)]
 
 
 def _tuning(settings: VllmSettings) -> dict[str, str]:

@@ -19,6 +19,7 @@ from host_access.certificates import pinned
 from planning.gateway import keys as gateway_keys
 from planning.gateway import nginx_config as gw
 from planning.hosts.images import image_names
+from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
 from tests.polling import until
 
@@ -141,7 +142,7 @@ class Gateway:
         image = image_names()["nginx"]
         docker("network", "create", f"{self.name}-net")
         docker("volume", "create", f"{self.name}-conf")
-        volume = f"{self.name}-conf:{gw.CONFIG_DIR}"
+        volume = f"{self.name}-conf:{FILES_PATH}"
         in_memory = ["-o", "type=tmpfs", "-o", "device=tmpfs", "-o", f"o=size={gw.METRICS_MIB}m,mode=1777"]
         docker("volume", "create", *in_memory, f"{self.name}-lines")
         docker("create", "--name", f"{self.name}-files", "-v", volume, image)
@@ -178,7 +179,7 @@ class Gateway:
 
     def deliver(self, files: dict[str, str]) -> None:
         """Never-started container, volume, read-only mount: the way that the program delivers files."""
-        docker("cp", "-", f"{self.name}-files:{gw.CONFIG_DIR}", stdin=_tar(files))
+        docker("cp", "-", f"{self.name}-files:{FILES_PATH}", stdin=_tar(files))
 
     def add_metrics(self) -> str:
         """The container that counts; its address."""

@@ -62,7 +62,7 @@ llm = VllmServer(
         replicas=plan.replicas,
         wait_for=weights.verified,
         rollout=plan.rollout,
-        gateway=gateway.door,
+        gateway=gateway.handle,
     ),
     on_host,
 )

@@ -14,6 +14,7 @@ import pytest
 
 from planning.gateway import nginx_config as gw
 from planning.gateway.keys import MAX_KEY_CHARS
+from planning.hosts.names import FILES_PATH
 from tests.integration.gateway_attacks import ATTACKS, GOOD, Attack
 from tests.integration.gateway_rig import (
     ALICE,
@@ -106,7 +107,7 @@ def test_it_starts_before_any_upstream_exists_and_asks_clients_to_come_back(gate
 def test_docker_sees_it_healthy_and_its_configuration_passes_nginx_t_with_the_longest_key(gateway) -> None:
     assert len(ALICE_NEXT) == len(UPSTREAM_KEY) == MAX_KEY_CHARS
     container = f"{gateway.name}-gateway"
-    docker("exec", container, gw.ENTRYPOINT[0], "-t", *gw.COMMAND)
+    docker("exec", container, "nginx", "-t", "-e", "stderr", "-c", f"{FILES_PATH}/{gw.NGINX_CONF}")
     state = ["inspect", "-f", "{{.State.Health.Status}}", container]
     until(lambda: docker(*state) == "healthy", "healthy", 10)
 

@@ -14,13 +14,11 @@ from planning.gateway.keys import expiry_map, later_than, render_client_keys, re
 from planning.gateway.nginx_config import (
     API_PORT,
     APP_PORT,
-    COMMAND,
-    CONFIG_DIR,
-    NGINX_CONF,
     GatewayConfig,
     gateway_files,
     render_nginx_conf,
 )
+from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
 
 KEY = "Key-of_a-client" * 3
@@ -193,9 +191,8 @@ def test_secrets_live_in_their_own_files() -> None:
     assert KEY in clients
     assert "U" * 32 in upstream
     text = render_nginx_conf(BASE)
-    assert f"include {CONFIG_DIR}/gateway-clients.conf;" in text
-    assert f"include {CONFIG_DIR}/gateway-upstream.conf;" in text
-    assert COMMAND[-1] == f"{CONFIG_DIR}/{NGINX_CONF}"
+    assert f"include {FILES_PATH}/gateway-clients.conf;" in text
+    assert f"include {FILES_PATH}/gateway-upstream.conf;" in text
 
 
 def test_a_key_is_found_by_a_hash_and_compared_beside_its_name() -> None:

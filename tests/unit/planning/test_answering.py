@@ -36,7 +36,7 @@ def test_every_model_of_the_catalog_that_gets_the_agent_starts_vllm_with_its_par
     chosen = {name: answer_mode(auto, model, settings) for name, model in catalog().items()}
     assert set(chosen.values()) == {"agent", "two-step"}
     for name, mode in chosen.items():
-        command = vllm_command(catalog()[name], settings, "/m", "/c", entrypoint=[])
+        command = vllm_command(catalog()[name], settings, "/m", "/c")
         assert (mode == "agent") == ("--enable-auto-tool-choice" in command) == ("--tool-call-parser" in command)
 
 

@@ -16,12 +16,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def command(name: str = "qwen3-8b", **settings: Any) -> list[str]:
-    return vllm_command(catalog()[name], VllmSettings(**settings), "/models/m", "/run/c.yaml", entrypoint=[])
+    return vllm_command(catalog()[name], VllmSettings(**settings), "/models/m", "/run/c.yaml")
 
 
 def test_the_command_of_stack_dev_is_the_one_its_replicas_run() -> None:
     plan = plan_of_file(ROOT / "Pulumi.dev.yaml")
-    assert vllm_command(plan.model, plan.settings.vllm, "/models/m", "/run/c.yaml", entrypoint=[]) == [
+    assert vllm_command(plan.model, plan.settings.vllm, "/models/m", "/run/c.yaml") == [
         "/models/m", "--config", "/run/c.yaml",
         "--served-model-name", "default", "HuggingFaceTB/SmolLM2-135M-Instruct",
         "--host", "0.0.0.0", "--port", "8000", "--load-format", "safetensors",
