@@ -26,8 +26,8 @@ from components import (
     VllmServerArgs,
     all_results,
 )
+from planning.gateway.config import INNER_PORT
 from planning.gateway.keys import clients_of
-from planning.gateway.nginx_config import INNER_PORT
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container
 from planning.hosts.ssh import host_facts, is_ssh, provider_options

@@ -13,8 +13,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from planning.gateway.keys import render_client_keys, render_upstream_key
+from planning.gateway.nginx_conf import gateway_files, render_nginx_conf, script
 from planning.gateway.replicas import STATE_DIR
 from planning.hosts.images import resolve_image
 from planning.hosts.names import FILES_PATH
@@ -150,11 +151,11 @@ def ours() -> dict[str, str]:
         vllm_replicas=(f"127.0.0.1:{BACKEND_PORT}",),
         clients={"bench": ClientSettings(requests_per_minute=60_000_000, parallel_requests=1000)},
     )
-    conf = gw.render_nginx_conf(config)
+    conf = render_nginx_conf(config)
     for inside, outside in ((gw.API_PORT, OURS_PORT), (gw.STATUS_PORT, OURS_PORT + 2), (gw.INNER_PORT, OURS_PORT + 3)):
         conf = conf.replace(str(inside), str(outside))
     return {
-        **gw.gateway_files(config),
+        **gateway_files(config),
         gw.NGINX_CONF: conf,
         gw.CLIENT_KEYS_CONF: render_client_keys(clients),
         gw.UPSTREAM_KEY_CONF: render_upstream_key(BACKEND_KEY),
@@ -221,7 +222,7 @@ def _gateway() -> Iterator[None]:
     with _named("bench-gateway-metrics", *in_memory) as name, _nginx(ours(), None, lines_volume=name):
         _docker("create", "--name", name, "--user", gw.USER, "--cap-drop", "ALL", "-v", f"{name}:{gw.METRICS_DIR}",
                 "--entrypoint", "python", resolve_image("python"), f"/{gw.METRICS_SCRIPT}")  # fmt: skip
-        _start(name, {gw.METRICS_SCRIPT: gw.script(gw.METRICS_SCRIPT)}, "/")
+        _start(name, {gw.METRICS_SCRIPT: script(gw.METRICS_SCRIPT)}, "/")
         yield
 
 

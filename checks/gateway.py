@@ -11,7 +11,7 @@ from typing import Any
 from host_access.commands import commands_on
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
-from planning.gateway.nginx_config import METRICS_DIR, NGINX_CONF, USER
+from planning.gateway.config import METRICS_DIR, NGINX_CONF, USER
 from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
 from planning.hosts.names import FILES_PATH
 

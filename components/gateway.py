@@ -14,7 +14,7 @@ from components.command import ask, await_container
 from components.container import label_args, labels
 from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
 from components.service_container import file_contents, service_container, service_files
-from planning.gateway import nginx_config as nginx
+from planning.gateway import config as nginx
 from planning.gateway.keys import render_client_keys, render_upstream_key
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container

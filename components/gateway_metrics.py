@@ -8,7 +8,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.service_container import FILES_LABEL, service_container, service_files
-from planning.gateway import nginx_config as nginx
+from planning.gateway import config as nginx
 from planning.services.gateway import LINES_VOLUME, STATE_VOLUME
 from planning.services.gateway_metrics import ALIAS, gateway_metrics_service
 from planning.services.service import FILES_VOLUME

@@ -33,10 +33,15 @@ class Member:
 Slots = Mapping[int, Sequence[Member]]
 
 
+def server_line(address: str, *, up: bool = True) -> str:
+    """A server of an upstream block: out after one failure, tried again after 2 s."""
+    return f"server {address} resolve max_fails=1 fail_timeout=2s{'' if up else ' down'};"
+
+
 def render_replicas(slots: Slots) -> str:
-    """The lines of nginx's upstream block: out after one failure, tried again after 2 s."""
+    """The lines of nginx's upstream block."""
     lines = [
-        f"server {member.address} resolve max_fails=1 fail_timeout=2s{'' if member.up else ' down'};  # slot {slot}"
+        f"{server_line(member.address, up=member.up)}  # slot {slot}"
         for slot, members in sorted(slots.items())
         for member in members
     ]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from planning.gateway.nginx_config import API_PORT
+from planning.gateway.config import API_PORT
 from planning.hosts.names import gateway_container, internal_network, prefix_of
 from planning.settings.areas import OcrSettings, StackSecrets
 from planning.settings.errors import ConfigError, rm_line, set_secret_line, set_value_line

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planning.gateway import nginx_config as nginx
+from planning.gateway import config as nginx
+from planning.gateway.nginx_conf import gateway_files
 from planning.gateway.replicas import STATE_DIR
 from planning.hosts.names import FILES_PATH, gateway_container
 from planning.services.service import FILES_VOLUME, Health, PublishedPort, Scratch, Service, Volume
@@ -42,7 +43,7 @@ def gateway_service(settings: GatewaySettings, config: nginx.GatewayConfig) -> S
         networks=("internal", "edge"),
         entrypoint=nginx.START[:1],
         command=nginx.START[1:],
-        files=nginx.gateway_files(config),
+        files=gateway_files(config),
         secret_files=frozenset({nginx.CLIENT_KEYS_CONF, nginx.UPSTREAM_KEY_CONF, *tls_files}),
         volumes=(
             Volume(name=FILES_VOLUME, path=FILES_PATH, read_only=True),

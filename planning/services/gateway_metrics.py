@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planning.gateway import nginx_config as nginx
+from planning.gateway import config as nginx
+from planning.gateway.nginx_conf import script
 from planning.gateway.replicas import STATE_DIR
 from planning.hosts.names import FILES_PATH
 from planning.services.gateway import LINES_VOLUME, STATE_VOLUME
@@ -20,7 +21,7 @@ def gateway_metrics_service() -> Service:
         networks=("internal",),
         alias=ALIAS,
         entrypoint=("python", f"{FILES_PATH}/{nginx.METRICS_SCRIPT}"),
-        files={nginx.METRICS_SCRIPT: nginx.script(nginx.METRICS_SCRIPT)},
+        files={nginx.METRICS_SCRIPT: script(nginx.METRICS_SCRIPT)},
         volumes=(
             Volume(name=FILES_VOLUME, path=FILES_PATH, read_only=True),
             Volume(name=LINES_VOLUME, path=nginx.METRICS_DIR),

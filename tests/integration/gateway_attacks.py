@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from planning.gateway.nginx_config import API_PORT, APP_PORT
+from planning.gateway.config import API_PORT, APP_PORT
 from tests.integration.gateway_rig import ALICE, CONFIG, UPSTREAM_KEY, bearer
 
 GOOD = bearer(ALICE)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from host_access.certificates import pinned
+from planning.gateway import config as gw
 from planning.gateway import keys as gateway_keys
-from planning.gateway import nginx_config as gw
+from planning.gateway.nginx_conf import gateway_files, script
 from planning.hosts.images import image_names
 from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
@@ -170,7 +171,7 @@ class Gateway:
     def files(self, client_keys: dict[str, str]) -> dict[str, str]:
         """What the program would deliver."""
         return {
-            **gw.gateway_files(self.config),
+            **gateway_files(self.config),
             gw.CLIENT_KEYS_CONF: gateway_keys.render_client_keys(client_keys),
             gw.UPSTREAM_KEY_CONF: gateway_keys.render_upstream_key(UPSTREAM_KEY),
             gw.TLS_CERTIFICATE: self.certificate,
@@ -188,7 +189,7 @@ class Gateway:
             "run", "-d", "--name", name, "--network", f"{self.name}-net", "--user", gw.USER, "--read-only",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "96m",
             "-v", f"{self.name}-state:{gw.STATE_DIR}:ro", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
-            image_names()["python"], "python", "-c", gw.script(gw.METRICS_SCRIPT),
+            image_names()["python"], "python", "-c", script(gw.METRICS_SCRIPT),
         )  # fmt: skip
         address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)
         return f"http://{address}:{gw.METRICS_PORT}/metrics"

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from planning.gateway.nginx_config import API_PORT, APP_PORT, GatewayConfig
+from planning.gateway.config import API_PORT, APP_PORT, GatewayConfig
 from tests.integration.conftest import Stack
 from tests.integration.gateway_attacks import attacks, raw
 from tests.integration.gateway_rig import Answer, bearer, exchange

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from tests.integration.gateway_attacks import GOOD
 from tests.integration.gateway_rig import KEYS, Gateway, bearer
 from tests.polling import until

@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from planning.gateway.keys import MAX_KEY_CHARS
 from planning.hosts.names import FILES_PATH
 from tests.integration.gateway_attacks import ATTACKS, GOOD, Attack

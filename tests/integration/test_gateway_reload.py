@@ -10,7 +10,7 @@ import pytest
 
 from checks.gateway import gateway_files, gateway_reload
 from host_access.outcome import CheckFailed
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from planning.hosts.images import image_names
 from tests.integration.gateway_load import CHAT, Load
 from tests.integration.gateway_rig import ALICE, CONFIG, KEYS, Gateway, bearer, docker

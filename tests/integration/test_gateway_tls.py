@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from host_access.certificates import certificate_fingerprint, make_certificate, pinned
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from tests.integration.gateway_attacks import ATTACKS, GOOD, get
 from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange
 from tests.polling import until

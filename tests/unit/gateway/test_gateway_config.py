@@ -9,15 +9,10 @@ from datetime import date, timedelta
 import pytest
 from pydantic import ValidationError
 
+from planning.gateway.config import API_PORT, APP_PORT, GatewayConfig
 from planning.gateway.errors import ERRORS
 from planning.gateway.keys import expiry_map, later_than, render_client_keys, render_upstream_key
-from planning.gateway.nginx_config import (
-    API_PORT,
-    APP_PORT,
-    GatewayConfig,
-    gateway_files,
-    render_nginx_conf,
-)
+from planning.gateway.nginx_conf import gateway_files, render_nginx_conf
 from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from planning.gateway import nginx_config as gw
+from planning.gateway import config as gw
 from tests.polling import until
 
 SCRIPT = Path(__file__).resolve().parents[3] / "services" / "gateway" / gw.METRICS_SCRIPT

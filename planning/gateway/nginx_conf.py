@@ -1,7 +1,7 @@
-"""What the gateway (nginx) is told: validated settings in, configuration files out. Pure; no secret in ``nginx.conf``.
+"""nginx's configuration, rendered from a GatewayConfig. Pure; no secret stands in ``nginx.conf``.
 
-The configuration reads best in ``services/gateway/*.conf``; this module fills its ``{{slots}}`` and writes the two
-secret files that it includes. How a container runs it is in the constants below.
+The configuration reads best in ``services/gateway/*.conf``; this module fills its ``{{slots}}``. Lines that repeat for
+each client or path are made here, because a template has no loops.
 """
 
 from __future__ import annotations
@@ -9,110 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-
+from planning.gateway.config import (
+    API_PORT,
+    APP_PORT,
+    CLIENT_KEYS_CONF,
+    INNER_PORT,
+    METRICS_DIR,
+    NGINX_CONF,
+    STATUS_PORT,
+    TLS_CERTIFICATE,
+    TLS_KEY,
+    UPSTREAM_KEY_CONF,
+    GatewayConfig,
+)
 from planning.gateway.errors import ERRORS, error_body, error_of_status
 from planning.gateway.keys import expiry_map
-from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state
+from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state, server_line
 from planning.hosts.names import FILES_PATH
-from planning.settings.gateway import ClientName, ClientSettings, Day, KeyName, UrlPath
-
-API_PORT = 8080
-APP_PORT = 8081
-STATUS_PORT = 8082  # listens on the container's loopback only
-INNER_PORT = 8083  # the replicas, for the app; not published
-
-METRICS_PORT = 9145  # of a container beside nginx, on the internal network
-METRICS_DIR = "/run/pageindex-metrics"  # where nginx writes a line a request for it, in memory
-METRICS_SCRIPT = "metrics.py"
-METRICS_MIB = 16
+from planning.settings.gateway import ClientSettings
 
 STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
-
-NGINX_CONF = "nginx.conf"
-CLIENT_KEYS_CONF = "gateway-clients.conf"  # secret
-UPSTREAM_KEY_CONF = "gateway-upstream.conf"  # secret
-TLS_CERTIFICATE, TLS_KEY = "tls.crt", "tls.key"  # the latter secret; unused without TLS
-
-# The image's own entrypoint edits files under /etc/nginx, which is read-only here and not used.
-START = ("sh", f"{FILES_PATH}/start.sh")  # lays out the state that a new volume has not, then becomes nginx
-USER = "101:0"
-HEALTH_COMMAND = ("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{STATUS_PORT}/health")
-STOP_SIGNAL = "SIGQUIT"  # finish what runs; SIGTERM would cut streams
-
 _TEMPLATES = Path(__file__).resolve().parents[2] / "services" / "gateway"
-
-RoutePath = Annotated[str, StringConstraints(pattern=r"^(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
-Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}$")]
-ServerName = Annotated[
-    str, StringConstraints(pattern=r"^(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])$")
-]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class GatewayConfig(_Model):
-    """Everything about the gateway that isn't secret. Clients not named in ``clients`` have ``default_limits``."""
-
-    vllm_replicas: tuple[Upstream, ...] = Field(
-        default=(), description="host:port until a rollout says otherwise; need not resolve yet."
-    )
-    app: Upstream | None = Field(default=None, description="host:port of the app; without one its port stays shut.")
-    server_names: tuple[ServerName, ...] = Field(default=("localhost", "127.0.0.1"), min_length=1)
-    default_limits: ClientSettings = ClientSettings()
-    clients: Mapping[ClientName, ClientSettings] = Field(default_factory=dict)
-    key_expires: Mapping[KeyName, Day] = Field(default_factory=dict, description="Last day of one key, in UTC.")
-    tls: bool = Field(default=False, description="Whether both published ports speak HTTPS.")
-    affinity: bool = Field(default=True, description="Whether X-Session-Id decides on the replica.")
-    get_paths: tuple[RoutePath, ...] = ("/v1/models",)
-    post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
-    public_app_paths: tuple[UrlPath, ...] = Field(
-        default=("/", "/static/", "/health", "/ready"),
-        description="No key needed: the page, and whether the app is well. One that ends in / stands for all below it.",
-    )
-    app_paths: tuple[RoutePath, ...] = Field(
-        default=("/api", "/v1", "/mcp", "/metrics"), description="Each with everything below it."
-    )
-    app_stream_paths: tuple[RoutePath, ...] = Field(
-        default=("/api/events", "/mcp"), description="Streams that may stay silent until the app's next sign of life."
-    )
-    max_body_mib: int = Field(default=50, ge=1, le=4096)
-    timeout_s: int = Field(default=300, ge=1, le=86400, description="Longest silence of a server behind.")
-    header_timeout_s: int = Field(default=10, ge=1, le=300, description="For a client's whole header.")
-    body_timeout_s: int = Field(default=15, ge=1, le=300, description="Longest silence within a client's body.")
-    shutdown_s: int = Field(default=30, ge=1, le=3600, description="Time for running streams when it is stopped.")
-    drain_s: int = Field(default=1800, ge=1, le=86400, description="Time for running streams after a reload.")
-    retry_after_s: int = Field(default=5, ge=1, le=3600, description="What a 503 tells the client to wait.")
-    workers: int | None = Field(default=None, ge=1, le=512, description="nginx processes; default: one a core.")
-    resolver: str = Field(default="127.0.0.11", pattern=r"^[0-9.]+(:[0-9]+)?$", description="Docker's own DNS.")
-
-    @model_validator(mode="after")
-    def _rules_across_fields(self) -> Self:
-        for field, paths in (
-            ("get_paths and post_paths", (*self.get_paths, *self.post_paths)),
-            ("public_app_paths and app_paths", (*self.public_app_paths, *self.app_paths)),
-        ):
-            if twice := sorted({path for path in paths if paths.count(path) > 1}):
-                raise ValueError(f"{field}: {', '.join(twice)} is listed twice")
-        if self.default_limits.allowed_paths:
-            raise ValueError("default_limits.allowed_paths: name the clients that are restricted, one by one")
-        if "/health" in (*self.get_paths, *self.post_paths):
-            raise ValueError("get_paths, post_paths: /health is the gateway's own")
-        return self
-
-    @property
-    def stop_timeout_s(self) -> int:
-        """Docker's patience has to outlast nginx's own."""
-        return self.shutdown_s + 5
-
-    @property
-    def tmpfs_mib(self) -> int:
-        """Bodies wait on /tmp until they are complete: ten of the largest at once, and some room."""
-        return 10 * self.max_body_mib + 16
 
 
 def render_nginx_conf(config: GatewayConfig) -> str:
@@ -125,7 +43,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "unknown_host": _part("unknown_host.conf", {"error_answer": error_answer}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
-        "moving_on": _part("moving_on.conf", {"timeout_s": str(config.timeout_s)}),
+        "next_upstream": _part("next_upstream.conf", {"timeout_s": str(config.timeout_s)}),
     }
     app_servers = ""
     if config.app is not None:
@@ -274,15 +192,10 @@ def _allowed_methods(config: GatewayConfig) -> list[str]:
     return lines
 
 
-def _server(host_port: str) -> str:
-    # Out after one failure, tried again after 2 s: a replica that restarts is back at once.
-    return f"server {host_port} resolve max_fails=1 fail_timeout=2s;"
-
-
 def _app_upstream(config: GatewayConfig) -> list[str]:
     if config.app is None:
         return []
-    return ["upstream app {", "    zone app 64k;", f"    {_server(config.app)}",
+    return ["upstream app {", "    zone app 64k;", f"    {server_line(config.app)}",
             "    keepalive 32;", "    keepalive_timeout 4s;", "}"]  # fmt: skip
 
 
