@@ -12,11 +12,10 @@ from collections.abc import Callable
 from typing import Any
 
 from checks.containers import finished, healthy
+from checks.facts import FACTS, WrongFacts, checked
 from host_access.outcome import CheckFailed
 
-Question = Callable[[dict[str, Any]], dict[str, Any]]
-QUESTIONS = ("host", "healthy", "finished", "ports", "gpu", "isolation", "other-stack", "inference", "documents",
-             "gateway-files", "gateway-reload")  # fmt: skip
+Question = Callable[[Any], dict[str, Any]]
 
 
 def _load(name: str) -> Question:
@@ -54,11 +53,14 @@ def _load(name: str) -> Question:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m checks", description=__doc__)
-    parser.add_argument("question", choices=QUESTIONS)
+    parser.add_argument("question", choices=FACTS)
     question = parser.parse_args().question
-    facts = json.load(sys.stdin)
     try:
+        facts = checked(question, json.load(sys.stdin))
         print(json.dumps(_load(question)(facts)))
+    except WrongFacts as error:
+        print(f"{error}; the components and the checks are of different versions", file=sys.stderr)
+        return 2
     except CheckFailed as failure:
         print(f"check `{question}` failed\n{failure.report()}", file=sys.stderr)
         return 1

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from checks.facts import AskerFacts
 from host_access.docker_host import DockerHost
 from host_access.http_client import gateway_client
 from host_access.outcome import CheckFailed
@@ -17,7 +18,7 @@ TIMEOUT_S = 300.0
 class Asker:
     """One base address and key. ``blame`` is the container whose log explains a failure."""
 
-    def __init__(self, facts: dict[str, Any], base_url: str):
+    def __init__(self, facts: AskerFacts, base_url: str):
         self._host = DockerHost(facts.get("docker_host"))
         self._blame: str = facts["blame"]
         self.base_url = base_url

@@ -7,6 +7,7 @@ import sys
 import time
 from typing import Any
 
+from checks.facts import ContainerFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 
@@ -16,7 +17,7 @@ ENDED = {"exited", "dead"}
 RESTARTS_TOLERATED = 2  # a third start shows that the fault is not a passing one
 
 
-def healthy(facts: dict[str, Any]) -> dict[str, Any]:
+def healthy(facts: ContainerFacts) -> dict[str, Any]:
     """Wait until Docker's health check of ``container`` passes; fail early if it keeps dying."""
     host, name, what = DockerHost(facts.get("docker_host")), facts["container"], facts["what"]
     wait = _Wait(host, name, what, facts["timeout_s"])
@@ -38,7 +39,7 @@ def healthy(facts: dict[str, Any]) -> dict[str, Any]:
         wait.go_on(f"{what} to become healthy", f"still {health}")
 
 
-def finished(facts: dict[str, Any]) -> dict[str, Any]:
+def finished(facts: ContainerFacts) -> dict[str, Any]:
     """Wait until the one-shot ``container`` has ended; its last line of JSON is the result.
 
     One that had failed before we looked is started once more: its cause may be mended since an earlier `up`.

@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from checks.asking import Asker
+from checks.facts import DocumentsFacts
 
 INDEXED_WITHIN_S = 600.0
 POLL_S = 0.5
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
-def documents(facts: dict[str, Any]) -> dict[str, Any]:
+def documents(facts: DocumentsFacts) -> dict[str, Any]:
     """Index the first sample, ask its first question, compare the words and the page of the answer."""
     app = Asker(facts, facts["app_url"])
     app.request("GET", "/ready")

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
+from checks.facts import GatewayFilesFacts, GatewayReloadFacts
 from host_access.commands import commands_on
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
@@ -24,7 +25,7 @@ TRY = (
 )
 
 
-def gateway_files(facts: dict[str, Any]) -> dict[str, Any]:
+def gateway_files(facts: GatewayFilesFacts) -> dict[str, Any]:
     """nginx reads ``files`` in a container of its own, of the gateway's ``image``; what runs is not touched."""
     done = commands_on(facts.get("docker_host")).run(
         [
@@ -46,7 +47,7 @@ def gateway_files(facts: dict[str, Any]) -> dict[str, Any]:
     return {"check": "gateway-files", "ok": True, "seen": ["nginx takes the configuration"]}
 
 
-def gateway_reload(facts: dict[str, Any]) -> dict[str, Any]:
+def gateway_reload(facts: GatewayReloadFacts) -> dict[str, Any]:
     """The running gateway takes up files that have changed, without dropping a request."""
     name = facts["container"]
     done = commands_on(facts.get("docker_host")).run(

@@ -7,9 +7,10 @@ from typing import Any
 
 from checks.answers import question_to, what_is_missing, what_is_wrong
 from checks.asking import Asker
+from checks.facts import InferenceFacts
 
 
-def inference(facts: dict[str, Any]) -> dict[str, Any]:
+def inference(facts: InferenceFacts) -> dict[str, Any]:
     """List the models, ask a question whose answer is known, and be refused without a key and off the list."""
     api = Asker(facts, facts["api_url"].removesuffix("/v1"))
     missing = what_is_missing(api.request("GET", "/v1/models").json(), facts["served_models"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from checks.facts import IsolationFacts, OtherStackFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 
@@ -12,12 +13,12 @@ NO_DNS_LEAK_SINCE = (25, 0, 5)  # CVE-2024-29018: older ones forward names from 
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 
 
-def isolation(facts: dict[str, Any]) -> dict[str, Any]:
+def isolation(facts: IsolationFacts) -> dict[str, Any]:
     """No route out of the isolated containers, no port of theirs on the host, the gateway as the only door."""
     host, network_name = DockerHost(facts.get("docker_host")), facts["network"]
     seen = _internal(host, network_name)
     network = host.network(network_name)
-    also_on: dict[str, str] = facts.get("also_on", {})
+    also_on = facts.get("also_on", {})
     for other in sorted(set(also_on.values())):
         seen += _internal(host, other)
     for name in facts["isolated_containers"]:
@@ -27,7 +28,7 @@ def isolation(facts: dict[str, Any]) -> dict[str, Any]:
     return {"check": "isolation", "ok": True, "level": level, "seen": seen}
 
 
-def other_stack(facts: dict[str, Any]) -> dict[str, Any]:
+def other_stack(facts: OtherStackFacts) -> dict[str, Any]:
     """The isolated network of another stack, before a container of this one joins it."""
     host, name, stack = DockerHost(facts.get("docker_host")), facts["network"], facts["stack"]
     if not host.has_network(name):

@@ -6,6 +6,7 @@ import errno
 import socket
 from typing import Any
 
+from checks.facts import PortsFacts
 from host_access.commands import commands_on
 from host_access.docker_host import COMMAND_TIMEOUT_S, DockerHost
 from host_access.listening import TABLES, listening, taken
@@ -13,7 +14,7 @@ from host_access.outcome import CheckFailed
 from planning.hosts.ssh import SshHost
 
 
-def ports(facts: dict[str, Any]) -> dict[str, Any]:
+def ports(facts: PortsFacts) -> dict[str, Any]:
     """Ports that nobody listens on, or that the stack's own gateway holds."""
     bind, wanted = facts["bind"], set(facts["ports"])
     held = DockerHost(facts.get("docker_host")).published_ports(facts["gateway_container"])

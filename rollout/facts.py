@@ -33,10 +33,14 @@ class Facts:
 
     @classmethod
     def read(cls, given: Mapping[str, Any]) -> Self:
-        known = {field.name for field in fields(cls)}
-        return cls(
-            **{**{name: given[name] for name in given if name in known}, "served_models": tuple(given["served_models"])}
-        )
+        """From JSON. ValueError names a key that is missing or that nobody reads."""
+        names = {each.name for each in fields(cls)}
+        if unknown := sorted(set(given) - names):
+            raise ValueError(f"the rollout does not know {', '.join(unknown)}")
+        try:
+            return cls(**{**given, "served_models": tuple(given.get("served_models", ()))})
+        except TypeError as error:  # Python's own words name what is missing
+            raise ValueError(str(error)) from None
 
 
 @dataclass(frozen=True, kw_only=True)

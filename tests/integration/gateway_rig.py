@@ -19,6 +19,7 @@ from host_access.certificates import pinned
 from planning.gateway import config as gw
 from planning.gateway import keys as gateway_keys
 from planning.gateway.nginx_conf import gateway_files, script
+from planning.gateway.replicas import STATE_DIR
 from planning.hosts.images import image_names
 from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
@@ -153,7 +154,7 @@ class Gateway:
             "--user", gw.USER, "--read-only", "--tmpfs", f"/tmp:size={self.config.tmpfs_mib}m,noexec,nosuid,nodev",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--pids-limit", "64",
             "--stop-signal", gw.STOP_SIGNAL, "-v", f"{volume}:ro",
-            "-v", f"{self.name}-state:{gw.STATE_DIR}", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
+            "-v", f"{self.name}-state:{STATE_DIR}", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
             "--entrypoint", gw.START[0],
             "--health-cmd", " ".join(gw.HEALTH_COMMAND), "--health-interval", "1s",
             "-p", f"127.0.0.1::{gw.API_PORT}", "-p", f"127.0.0.1::{gw.APP_PORT}", image, *gw.START[1:],
@@ -188,7 +189,7 @@ class Gateway:
         docker(
             "run", "-d", "--name", name, "--network", f"{self.name}-net", "--user", gw.USER, "--read-only",
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "96m",
-            "-v", f"{self.name}-state:{gw.STATE_DIR}:ro", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
+            "-v", f"{self.name}-state:{STATE_DIR}:ro", "-v", f"{self.name}-lines:{gw.METRICS_DIR}",
             image_names()["python"], "python", "-c", script(gw.METRICS_SCRIPT),
         )  # fmt: skip
         address = docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name)

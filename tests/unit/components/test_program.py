@@ -13,7 +13,9 @@ import pulumi
 import pytest
 import yaml
 
+from checks.facts import checked
 from planning.models.catalog import resolve_model
+from rollout.facts import Facts
 from tests.unit.components.conftest import Made, is_secret, plain
 from tests.unit.planning.test_bad_stack_files import FILES as BAD_FILES
 from tests.unit.planning.test_bad_stack_files import merged
@@ -221,6 +223,27 @@ def test_a_bad_stack_file_stops_the_program_with_its_key_and_a_mending_line(
         program_of(config, "s", deploy)
     assert f"pageindex-stack:{key}" in str(refused.value)
     assert "mend: " in str(refused.value)
+
+
+COMMAND = "command:local:Command"
+
+
+def told(request: Any) -> dict[str, Any]:
+    """The JSON on a command's standard input, a secret's mark taken off."""
+    stdin = plain(request)["stdin"]
+    return json.loads(stdin["value"] if is_secret(stdin) else stdin)
+
+
+def test_every_check_and_rollout_is_told_exactly_what_it_reads(made: Made) -> None:
+    asked = set()
+    for (kind, name), request in made.items():
+        create = str(plain(request).get("create", "")) if kind == COMMAND else ""
+        if found := re.search(r"-m checks (\S+)$", create):
+            asked.add(found[1])
+            checked(found[1], told(request))
+        elif create.endswith("-m rollout"):
+            assert Facts.read(told(request)).slots >= 1, name
+    assert {"healthy", "isolation", "inference", "documents", "ports", "gateway-files", "gateway-reload"} <= asked
 
 
 def test_no_file_that_is_uploaded_is_empty(made: Made) -> None:

@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from planning.gateway import config as gw
+from planning.gateway.replicas import STATE_DIR
 from tests.polling import until
 
 SCRIPT = Path(__file__).resolve().parents[3] / "services" / "gateway" / gw.METRICS_SCRIPT
@@ -42,7 +43,7 @@ def totals(lines: list[str]) -> dict[tuple[str, str], float]:
 def test_the_script_and_the_deployment_agree_on_places(metrics: ModuleType) -> None:
     assert metrics.PORT == gw.METRICS_PORT
     assert metrics.LINES.parent == Path(gw.METRICS_DIR)
-    assert gw.STATE_DIR in str(metrics.REPLICAS)
+    assert STATE_DIR in str(metrics.REPLICAS)
 
 
 def test_a_request_that_moved_on_counts_for_the_replica_that_answered(metrics: ModuleType) -> None:
