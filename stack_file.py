@@ -9,12 +9,9 @@ from typing import Any
 import pulumi
 from pulumi.runtime.config import CONFIG, is_config_secret
 
-from components.secret_key import SecretKey
 from planning.plan import StackPlan, plan_stack
 from planning.settings.areas import StackSecrets
 from planning.settings.errors import NAMESPACE, BadStackFile
-
-DEFAULT_CLIENT = "default"
 
 
 def load_plan() -> StackPlan:
@@ -47,9 +44,3 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, str) and value[:1] in {"{", "["}:
         return json.loads(value)
     return value
-
-
-def client_keys(plan: StackPlan) -> dict[str, pulumi.Output[str]]:
-    """Client name to key, as secrets; where the stack file has none, one client with a key made once."""
-    configured = {name: pulumi.Output.secret(key) for name, key in plan.secrets.api_keys.items()}
-    return configured or {DEFAULT_CLIENT: SecretKey(f"{DEFAULT_CLIENT}-key").value}

@@ -24,9 +24,12 @@ class ChecksArgs:
     api_key: pulumi.Input[str]
     served_models: Sequence[str]
     network_name: pulumi.Input[str]
-    isolated_containers: Sequence[pulumi.Input[str]]
+    vllm_containers: Sequence[pulumi.Input[str]]
+    """Of each replica; the first one's log explains a failing inference."""
+    metrics_container: str
+    app_container: str
     also_on: Mapping[str, str]
-    """Those of them that are on one more isolated network, another stack's."""
+    """Containers that are on one more isolated network, another stack's."""
     gateway_container: str
     bind: str
     tls_certificate: pulumi.Input[str]
@@ -47,7 +50,7 @@ class Checks(pulumi.ComponentResource):
             "isolation": {
                 **host,
                 "network": args.network_name,
-                "isolated_containers": list(args.isolated_containers),
+                "isolated_containers": [*args.vllm_containers, args.metrics_container, args.app_container],
                 "also_on": dict(args.also_on),
                 "gateway_container": args.gateway_container,
                 "bind": args.bind,
@@ -58,14 +61,14 @@ class Checks(pulumi.ComponentResource):
                 "api_key": api_key,
                 "tls_certificate": args.tls_certificate,
                 "served_models": list(args.served_models),
-                "blame": args.isolated_containers[0],
+                "blame": args.vllm_containers[0],
             },
             "documents": {
                 **host,
                 "app_url": args.app_url,
                 "api_key": api_key,
                 "tls_certificate": args.tls_certificate,
-                "blame": args.isolated_containers[-1],
+                "blame": args.app_container,
             },
         }
         asked = {

@@ -13,7 +13,6 @@ from components.command import ask
 from planning.hosts.ssh import HostAddress
 from planning.memory.cards import Card
 from planning.memory.placement import Replica
-from planning.plan import StackPlan
 from planning.settings.vllm import VllmSettings
 
 MIB_PER_GIB = 1024
@@ -33,22 +32,6 @@ class CardsArgs:
     vllm_image: str
     kv_tokens: int | None
     """Planned for each replica; None where its memory could not be planned."""
-
-    @classmethod
-    def of(cls, plan: StackPlan) -> CardsArgs | None:
-        """The cards of a plan; None on the CPU."""
-        if plan.card is None:
-            return None
-        gpus, memory = plan.settings.host.gpus, plan.fit.memory
-        return cls(
-            card=plan.card,
-            count=gpus.count if gpus else 1,
-            shared=bool(gpus and gpus.reserved_gib),
-            replicas=plan.replicas,
-            vllm=plan.settings.vllm,
-            vllm_image=plan.vllm_image,
-            kv_tokens=memory.kv_tokens if memory else None,
-        )
 
     def facts(self, containers: Sequence[pulumi.Input[str]] = ()) -> dict[str, Any]:
         """As `checks.host` and, with the replicas' containers, `checks.gpu` take them."""

@@ -11,11 +11,7 @@ import pulumi
 
 from components.command import ask
 from components.gpu_checks import CardsArgs
-from planning.hosts.images import resolve_image
-from planning.hosts.ssh import HostAddress, host_facts
-from planning.memory.budget import weights_gib
-from planning.plan import StackPlan
-from planning.settings.vllm import VllmSettings
+from planning.hosts.ssh import HostAddress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,23 +31,6 @@ class HostChecksArgs:
     waivers: Mapping[str, str] | None = None
     docker_host: HostAddress = None
 
-    @classmethod
-    def of(cls, plan: StackPlan) -> HostChecksArgs:
-        """What a planned stack brings."""
-        gateway = plan.settings.gateway
-        return cls(
-            prefix=plan.prefix,
-            images=[plan.vllm_image, resolve_image("python"), resolve_image("nginx")],
-            bind=gateway.bind,
-            ports=[gateway.api_port, gateway.app_port],
-            cards=CardsArgs.of(plan),
-            model_directory=plan.model_directory,
-            weights_bytes=_bytes_on_disk(plan),
-            local_weights=plan.local_path,
-            waivers={str(name): reason for name, reason in plan.settings.waivers.items()},
-            docker_host=host_facts(plan.settings.host),
-        )
-
     def facts(self) -> dict[str, Any]:
         """As `checks.host` takes them."""
         return {
@@ -68,13 +47,6 @@ class HostChecksArgs:
             "waivers": dict(self.waivers or {}),
             **(self.cards.facts() if self.cards else {"cards": None}),
         }
-
-
-def _bytes_on_disk(plan: StackPlan) -> int | None:
-    """As the hub lists them, else computed from the model's dimensions; None where neither is known."""
-    if plan.model.bytes_on_disk or plan.model.architecture is None:
-        return plan.model.bytes_on_disk
-    return int(weights_gib(plan.model, VllmSettings()) * 2**30)  # whole, as it lies on disk
 
 
 class HostChecks(pulumi.ComponentResource):

@@ -306,3 +306,10 @@ def plan_cpu(model: InlineModel, vllm: VllmSettings) -> CpuPlan:
         max_model_len=vllm.max_model_len,
         limit=vllm.memory_gib,
     )
+
+
+def bytes_on_disk(model: InlineModel) -> int | None:
+    """As the hub lists them, else computed from the model's dimensions; None where neither is known."""
+    if model.bytes_on_disk or model.architecture is None:
+        return model.bytes_on_disk
+    return int(weights_gib(model, VllmSettings()) * GIB)  # whole, as it lies on disk

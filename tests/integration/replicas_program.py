@@ -15,7 +15,8 @@ from components import (
     VllmServerArgs,
 )
 from planning.hosts.images import resolve_image
-from stack_file import client_keys, hub_endpoint, load_plan
+from stack_file import hub_endpoint, load_plan
+from wiring import client_keys
 
 plan = load_plan()
 settings, prefix = plan.settings, plan.prefix

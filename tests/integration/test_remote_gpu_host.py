@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components import CardsArgs, HostChecksArgs
 from lab import host as gpu_host
 from lab.cards import FOREIGN_NAME, Faults
 from planning.hosts.ssh import SshHost
 from planning.plan import StackPlan, plan_stack
 from tests.integration.pulumi_project import REPOSITORY
 from tests.integration.sshd_rig import end_shared_connection
+from wiring import cards_args, host_checks_args
 
 pytestmark = pytest.mark.integration
 IMAGE = "python:3.11-slim-bookworm"
@@ -96,12 +96,12 @@ def plan(stack: str) -> StackPlan:
 
 def host_facts(stack: str) -> dict[str, Any]:
     """What the stack asks of its host, weights and big images aside: the lab's have other sizes than the real ones."""
-    facts = HostChecksArgs.of(plan(stack)).facts()
+    facts = host_checks_args(plan(stack)).facts()
     return {**facts, "images": [IMAGE], "weights": None}
 
 
 def gpu_facts(remote: Remote, stack: str) -> dict[str, Any]:
-    cards = CardsArgs.of(plan(stack))
+    cards = cards_args(plan(stack))
     assert cards
     return cards.facts([f"{remote.prefix}-vllm-{replica.index}" for replica in cards.replicas])
 

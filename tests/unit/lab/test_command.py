@@ -38,7 +38,7 @@ def test_a_wrong_command_line_shows_the_right_ones(arguments: list[str], capsys:
 
 
 def test_the_lab_is_unknown_to_the_program_that_users_run() -> None:
-    for directory in ("components", "planning", "checks"):
+    for directory in ("components", "planning", "host_access", "checks", "rollout"):
         for file in (REPOSITORY / directory).rglob("*.py"):
             assert not re.search(r"^\s*(from|import) lab\b", file.read_text(), re.MULTILINE), file
     assert not re.search(r"\blab\b", (REPOSITORY / "__main__.py").read_text())
