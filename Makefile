@@ -16,16 +16,16 @@ up: ## add what is missing on this machine, bring up stack dev, ask it one quest
 
 ask: ## ask the running stack: make ask DOC=samples/warehouse-lease.pdf Q="How much is the rent per month?"
 	@test -n "$(DOC)" -a -n "$(Q)" || { echo 'usage: make ask DOC=file.pdf Q="question" [S=dev]' >&2; exit 2; }
-	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.ask --stack $(S) "$(DOC)" "$(Q)"
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m operate.ask --stack $(S) "$(DOC)" "$(Q)"
 
 plan: ## what a stack needs on its cards, before anything runs: make plan S=rtx5090
 	@$(PYTHON) -m quickstart venv && $(VENV)/python -m planning $(S)
 
 models: ## weights that a stack's host keeps: make models S=dev; PRUNE=1 removes those that are not in use
-	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.models --stack $(S) $(if $(PRUNE),--prune)
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m operate.models --stack $(S) $(if $(PRUNE),--prune)
 
 eval: ## how well the running stack answers: 72 questions to the samples, three ways: make eval [S=dev]
-	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m quickstart.eval --stack $(S) $(if $(WRITE),--write)
+	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m operate.eval --stack $(S) $(if $(WRITE),--write)
 
 down: ## destroy stack dev; the weights stay
 	@$(PYTHON) -m quickstart down
@@ -43,10 +43,10 @@ venv: ## the Python environment alone
 	@$(PYTHON) -m quickstart venv
 
 check: ## format, lint, types and unit tests
-	@$(PYTHON) -m quickstart check
+	@$(PYTHON) -m devtools check
 
 test: ## all tests: unit, the toolchain's own, and the integration tests on the real engine, Docker and vLLM
-	@$(PYTHON) -m quickstart test
+	@$(PYTHON) -m devtools test
 
 bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes docs/bench-dev.md
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.dev

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from quickstart.app_script import found_by, key_file, refuse_far_stack
-from quickstart.console import main_guard, step
-from quickstart.paths import REPOSITORY
+from machine.console import main_guard, step
+from machine.paths import REPOSITORY
+from operate.app_script import found_by, key_file, refuse_far_stack
 from quickstart.pulumi import outputs
 
 PAGE = REPOSITORY / "docs" / "bench-app.md"

@@ -17,12 +17,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from machine.console import StepFailed, main_guard, step
+from machine.paths import REPOSITORY
 from planning.gateway.replicas import STATE_DIR
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container, internal_network, prefix_of
-from quickstart.console import StepFailed, main_guard, step
 from quickstart.environment import environment
-from quickstart.paths import REPOSITORY
 from quickstart.pulumi import outputs
 from rollout.host import MEMORY
 

@@ -25,10 +25,10 @@ import lab.engine
 import lab.images
 from bench.gateway_contestants import CONTESTANTS, MODEL, ROUTERS, VENV, Contestant, running
 from bench.gateway_plot import plot
-from lab.debian import ensure_tools
+from machine.console import Step, main_guard, run, step
+from machine.debian import ensure_tools
+from machine.paths import LOGS, REPOSITORY
 from planning.hosts.images import resolve_image
-from quickstart.console import Step, main_guard, run, step
-from quickstart.paths import LOGS, REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "bench-gateway.md"
 PLOT = REPOSITORY / "docs" / "bench-gateway.svg"

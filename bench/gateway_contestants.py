@@ -13,6 +13,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from machine.console import StepFailed
+from machine.paths import cache
 from planning.gateway import config as gw
 from planning.gateway.keys import render_client_keys, render_upstream_key
 from planning.gateway.nginx_conf import gateway_files, render_nginx_conf, script
@@ -21,9 +23,7 @@ from planning.hosts.images import resolve_image
 from planning.hosts.names import FILES_PATH
 from planning.services.service import LogLimits
 from planning.settings.gateway import ClientSettings
-from quickstart.console import StepFailed
 from quickstart.environment import environment
-from quickstart.paths import cache
 
 ROUTERS = ("vllm-router==0.1.17", "litellm[proxy]==1.105.3")
 VENV = cache() / "bench-gateway"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from host_access.outcome import CheckFailed
+from machine.paths import cache
 from planning.hosts.ssh import HostAddress, SshHost, host_key_fingerprint
 
 SSH_FAILED = 255  # ssh's own exit code; everything else is the remote command's
@@ -129,9 +130,7 @@ def slot(host: SshHost) -> Iterator[None]:
 
 def state_directory() -> Path:
     """Where places are counted."""
-    given = os.environ.get("PAGEINDEX_STACK_CACHE")
-    cache = Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "pageindex-stack")
-    return cache.expanduser() / "ssh"
+    return cache() / "ssh"
 
 
 def refuse_what_no_retry_mends(host: SshHost, told: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quickstart.console import StepFailed
+from machine.console import StepFailed
 
 FOREIGN_PID = 4242
 FOREIGN_NAME = "/usr/bin/python3"

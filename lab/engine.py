@@ -5,42 +5,28 @@ Debian 12's own engine is 20.10, which has neither isolated gateway mode nor the
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lab import debian, paths
-from quickstart.console import Step, StepFailed, step
+from lab import engine_root, paths, processes
+from lab.engine_root import SUITE, alone, cli_is_ours, ensure_root, make_root, offer_cli, root
+from lab.engine_traces import remove_interfaces_and_rules
+from machine import debian
+from machine.console import Step, StepFailed, step
 
-SUITE = "forky"
-PACKAGES = (
-    "ca-certificates",
-    "docker-cli",
-    "docker-registry",
-    "docker.io",
-    "iproute2",
-    "iptables",
-    "openssh-server",
-    "tini",
-)
 FLOOR = (28, 3, 3)
-ROOT_MIB = 700  # measured: 420 MiB, and the packages while they are unpacked
 START_BUDGET_S = 60.0
 STOP_BUDGET_S = 60.0  # containers get their own stop timeouts, 10 s by default, before they are killed
 PROBE_TIMEOUT_S = 3.0
 DEFAULT_SOCKET = "/var/run/docker.sock"
-HOST_CLI = Path("/usr/local/bin/docker")
 SCRIPT = Path(__file__).with_name("dockerd.sh")
 PID_FILE = paths.RUN / "engine.pid"
 
@@ -54,8 +40,8 @@ def ensure() -> str:
     if shutil.which("docker") is None:
         with step("The docker command") as current:
             ensure_root(current)
-            _offer_cli()
-            current.result(f"the lab's, at {HOST_CLI}")
+            offer_cli()
+            current.result(f"the lab's, at {engine_root.HOST_CLI}")
     return found
 
 
@@ -117,70 +103,26 @@ def parse_version(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.group().split(".")) if found else ()
 
 
-def root() -> Path:
-    """The engine's root file system. Its name changes with what goes into it, so that a changed recipe is rebuilt."""
-    recipe = json.dumps([SUITE, PACKAGES, debian.MIRROR])
-    return paths.STATE / f"root-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
-
-
-def inside_root(program: str) -> list[str]:
-    """How to run a program of the engine's root on the host itself: with the root's loader and libraries."""
-    inside = root()
-    loader = inside / "lib64" / "ld-linux-x86-64.so.2"
-    return [str(loader), "--library-path", str(inside / "usr/lib/x86_64-linux-gnu"), str(inside / "usr/bin" / program)]
-
-
 def log_file() -> Path:
     return paths.cache() / "engine.log"
 
 
 def _make_and_start(current: Step) -> None:
     debian.require_root("starting a Docker engine of our own")
-    with _alone():
+    with alone():
         if version(paths.ENGINE_HOST) is None:
-            _make_root(current)
+            make_root(current)
             _start(current)
             _remove_other_roots()
-            if _cli_is_ours():
-                _offer_cli()  # it names the root, which may be another one by now
+            if cli_is_ours():
+                offer_cli()  # it names the root, which may be another one by now
         current.result(f"Engine {version(paths.ENGINE_HOST)} at {paths.ENGINE_HOST}")
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Two commands at once must not build the same root or start two daemons on the same data."""
-    paths.RUN.mkdir(parents=True, exist_ok=True)
-    with (paths.RUN / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _make_root(current: Step) -> None:
-    target = root()
-    if target.exists():
-        return
-    debian.require_space(paths.STATE, ROOT_MIB, "a Docker engine of our own")
-    unfinished = target.with_suffix(".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    paths.STATE.mkdir(parents=True, exist_ok=True)
-    current.say(f"installing Debian {SUITE}'s Docker engine into a root of its own")
-    debian.make_root(SUITE, PACKAGES, unfinished, current, paths.cache() / "engine-root.log")
-    unfinished.rename(target)
-
-
-def ensure_root(current: Step) -> None:
-    """The root alone, for the other programs in it."""
-    if not root().exists():
-        debian.require_root("making a root file system")
-        with _alone():
-            _make_root(current)
 
 
 def _remove_other_roots() -> None:
     """Those that earlier recipes made. Nothing is started from them any more."""
-    from lab import host
-
-    if host.runs():  # perhaps from one of them
+    host_run = paths.gpu_host_run()
+    if processes.recorded(host_run / "engine.pid", str(host_run)):  # perhaps started from one of them
         return
     for directory in paths.STATE.glob("root-*"):
         if directory != root():
@@ -243,64 +185,14 @@ def daemon_options() -> list[str]:
     ]
 
 
-def _offer_cli() -> None:
-    """A `docker` command for machines without one: the engine's own, run with its own libraries.
-
-    Debian's docker.io would do too, but it brings a daemon that starts at the next boot, and speaks an API that
-    Engine 29 refuses.
-    """
-    if _cli_is_ours() or not HOST_CLI.exists():
-        debian.require_root(f"writing {HOST_CLI}")
-        words = " ".join(inside_root("docker"))
-        HOST_CLI.write_text(
-            "#!/bin/sh\n# Made by pageindex-stack's lab, which removes it again (python3 -m lab clean).\n"
-            f'exec {words} "$@"\n'
-        )
-        HOST_CLI.chmod(0o755)
-    if shutil.which("docker") is None:
-        raise StepFailed(f"{HOST_CLI} is there, but not on PATH", f'export PATH="$PATH:{HOST_CLI.parent}"')
-
-
-def _cli_is_ours() -> bool:
-    try:
-        return "pageindex-stack's lab" in HOST_CLI.read_bytes()[:200].decode("ascii")
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
 def _running_pid() -> int | None:
-    """The engine's process as the host numbers it; None when it is gone or the number is another's by now."""
-    try:
-        pid = int(PID_FILE.read_text())
-        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return pid if paths.ENGINE_HOST.encode() in command_line else None
-
-
-def lives(pid: int) -> bool:
-    """Whether the process is there and not a zombie that only waits for its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return processes.recorded(PID_FILE, paths.ENGINE_HOST)
 
 
 def _end(pid: int | None) -> None:
-    """Stop the engine by its process id: politely first, so that containers get their SIGTERM."""
-    if pid is None:
-        return
-    for word, patience_s in ((signal.SIGTERM, STOP_BUDGET_S), (signal.SIGKILL, 10.0)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, word)
-        deadline = time.monotonic() + patience_s
-        while lives(pid):
-            if time.monotonic() > deadline:
-                break
-            time.sleep(0.05)
-        else:
-            return
-    raise StepFailed(f"the lab's Docker engine (process {pid}) does not end", f"ps -o pid,stat,wchan,args {pid}")
+    """Stop the engine: politely first, so that containers get their SIGTERM."""
+    if not processes.end(pid, STOP_BUDGET_S):
+        raise StepFailed(f"the lab's Docker engine (process {pid}) does not end", f"ps -o pid,stat,wchan,args {pid}")
 
 
 def down() -> None:
@@ -319,42 +211,14 @@ def clean() -> None:
     """Remove the engine and all that it holds: root, images, containers, volumes, bridges, firewall rules."""
     down()
     with step("Remove the lab's Docker engine"):
-        _remove_interfaces_and_rules()
-        if _cli_is_ours():
-            HOST_CLI.unlink()
+        if root().exists() and version(f"unix://{DEFAULT_SOCKET}") is None:
+            remove_interfaces_and_rules()
+        if cli_is_ours():
+            engine_root.HOST_CLI.unlink()
         for directory in (paths.STATE, paths.RUN, paths.cache()):
             shutil.rmtree(directory, ignore_errors=True)
             if directory.exists():
                 raise StepFailed(f"{directory} cannot be removed completely", f"rm -rf {directory}")
-
-
-def _remove_interfaces_and_rules() -> None:
-    """dockerd leaves its bridges and iptables chains in place when it ends. Another daemon's are not ours to touch."""
-    if not root().exists() or version(f"unix://{DEFAULT_SOCKET}") is not None:
-        return
-    listed = _in_root("ip", "-o", "link", "show", "type", "bridge")
-    for interface in re.findall(r"^\d+: (docker0|br-[0-9a-f]{12}):", listed, re.MULTILINE):
-        _in_root("ip", "link", "delete", interface)
-    for tool in ("iptables", "ip6tables"):
-        for table in ("filter", "nat", "raw"):
-            _remove_chains(tool, table)
-
-
-def _in_root(*command: str) -> str:
-    """Output of a command of the engine's root: the same tools, and the same kind of tables, that dockerd has used."""
-    words = ["chroot", str(root()), *command]
-    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-
-def _remove_chains(tool: str, table: str) -> None:
-    saved = _in_root(tool, "-t", table, "-S").splitlines()
-    chains = [line.split()[1] for line in saved if re.match(r"-N DOCKER(-|$)", line)]
-    for rule in saved:
-        if rule.startswith("-A ") and re.search(r"DOCKER|docker0|br-[0-9a-f]{12}", rule):
-            _in_root(tool, "-t", table, "-D", *rule.split()[1:])
-    for change in ("-F", "-X"):
-        for chain in chains:
-            _in_root(tool, "-t", table, change, chain)
 
 
 def status() -> str:

@@ -17,15 +17,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cards, debian, engine, host_network, images, paths, recipes
+from lab import cards, engine, engine_root, host_network, images, paths, processes, recipes
 from lab.cards import Faults
-from quickstart.console import Step, StepFailed, step
+from machine import debian
+from machine.console import Step, StepFailed, step
 
 USER = "gpu"
 SCRIPT = Path(__file__).with_name("gpu_host") / "start.sh"
 START_BUDGET_S = 60.0
 SSH_PORT = 22
-FAULTS_USAGE = "foreign=CARD:MIB, hot=CARD:CELSIUS or missing=CARD; CARD counts from 0"
 ROOT_MIB = 600  # changes to the root, and the keys; images need their own space
 IMAGES = ("python:3.11-slim-bookworm", "nginx:1.30.6", *recipes.GPU_IMAGES)
 
@@ -64,12 +64,8 @@ def state() -> Path:
     return paths.STATE / "gpu-host"
 
 
-def run_directory() -> Path:
-    return paths.RUN / "gpu-host"
-
-
 def docker_host() -> str:
-    return f"unix://{run_directory() / 'docker.sock'}"
+    return f"unix://{paths.gpu_host_run() / 'docker.sock'}"
 
 
 def log_file() -> Path:
@@ -97,7 +93,7 @@ def found() -> Host:
         raise StepFailed("the simulated GPU host does not run", "python3 -m lab host rtx5090x2")
     keys = state() / "keys"
     return Host(
-        profile=json.loads((run_directory() / "profile.json").read_text())["profile"],
+        profile=json.loads((paths.gpu_host_run() / "profile.json").read_text())["profile"],
         address=f"ssh://{USER}@{host_network.ADDRESS}",
         hostname=host_network.ADDRESS,
         user=USER,
@@ -111,8 +107,8 @@ def found() -> Host:
 
 def set_cards(profile: str, faults: Faults | None = None) -> None:
     """Other cards, or something wrong with them, from now on; also for containers that run already."""
-    cards.write(run_directory() / "cards", profile, faults)
-    (run_directory() / "profile.json").write_text(json.dumps({"profile": profile, "faults": faults is not None}))
+    cards.write(paths.gpu_host_run() / "cards", profile, faults)
+    (paths.gpu_host_run() / "profile.json").write_text(json.dumps({"profile": profile, "faults": faults is not None}))
     pid = _pid()
     if pid is None:
         return
@@ -121,30 +117,30 @@ def set_cards(profile: str, faults: Faults | None = None) -> None:
     while subprocess.run([*inside, "umount", "/proc/meminfo"], capture_output=True, check=False).returncode == 0:
         pass
     if memory is not None:
-        shown = run_directory() / "meminfo"
+        shown = paths.gpu_host_run() / "meminfo"
         shown.write_text(memory)
         subprocess.run([*inside, "mount", "--bind", str(shown), "/proc/meminfo"], check=True)
 
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    run_directory().mkdir(parents=True, exist_ok=True)
-    with (run_directory() / "lock").open("w") as lock:
+    paths.gpu_host_run().mkdir(parents=True, exist_ok=True)
+    with (paths.gpu_host_run() / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def _start(current: Step, profile: str) -> None:
-    engine._end(_pid())  # alive but not answering
-    engine.ensure_root(current)
+    _end(_pid())  # alive but not answering
+    engine_root.ensure_root(current)
     tools = {"ssh": "openssh-client", "ssh-keygen": "openssh-client", "nsenter": "util-linux", "unshare": "util-linux"}
     debian.ensure_tools(tools, current, log_file())
     debian.require_space(paths.STATE, ROOT_MIB, "a simulated GPU host")
     _make_keys()
     _pid_file().unlink(missing_ok=True)
-    (run_directory() / "docker.sock").unlink(missing_ok=True)
+    (paths.gpu_host_run() / "docker.sock").unlink(missing_ok=True)
     for directory in state().glob("changes-*"):
-        if directory.name != f"changes-{engine.root().name}":
+        if directory.name != f"changes-{engine_root.root().name}":
             shutil.rmtree(directory, ignore_errors=True)
     set_cards(profile)
     current.say("starting sshd and dockerd in a network of their own")
@@ -157,7 +153,7 @@ def _start(current: Step, profile: str) -> None:
         if daemon.poll() is not None or time.monotonic() > deadline:
             what = "ended at once" if daemon.poll() is not None else f"did not answer within {START_BUDGET_S:.0f} s"
             tail = log_file().read_bytes()[started_at_byte:].decode(errors="replace").splitlines()[-15:]
-            engine._end(_pid())
+            _end(_pid())
             mend = "python3 -m lab down   # then the same command again"
             raise StepFailed(f"the simulated GPU host {what}; its whole log is {log_file()}", mend, tail)
         if not linked and (pid := _pid()) is not None:
@@ -168,7 +164,7 @@ def _start(current: Step, profile: str) -> None:
 
 def _launch() -> subprocess.Popen[bytes]:
     command: list[str | Path] = ["unshare", "--net", "--mount", "--uts", "--pid", "--fork", "sh", SCRIPT]
-    command += [engine.root(), state(), run_directory(), host_network.ADDRESS, host_network.GATEWAY]
+    command += [engine_root.root(), state(), paths.gpu_host_run(), host_network.ADDRESS, host_network.GATEWAY]
     with log_file().open("ab") as output:
         return subprocess.Popen(
             [*command, *daemon_options()],
@@ -229,17 +225,17 @@ def _bring_images(names: list[str]) -> None:
 
 
 def _pid_file() -> Path:
-    return run_directory() / "engine.pid"
+    return paths.gpu_host_run() / "engine.pid"
 
 
 def _pid() -> int | None:
     """The host's first process as this machine numbers it; None when it is gone."""
-    try:
-        pid = int(_pid_file().read_text())
-        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return pid if str(run_directory()).encode() in command_line else None
+    return processes.recorded(_pid_file(), str(paths.gpu_host_run()))
+
+
+def _end(pid: int | None) -> None:
+    if not processes.end(pid, engine.STOP_BUDGET_S):
+        raise StepFailed(f"the simulated GPU host (process {pid}) does not end", f"ps -o pid,stat,wchan,args {pid}")
 
 
 def runs() -> bool:
@@ -248,13 +244,13 @@ def runs() -> bool:
 
 def down() -> None:
     """Stop it, containers included. Its disk, images and weights too, stays."""
-    if not run_directory().exists():
+    if not paths.gpu_host_run().exists():
         return
     pid = _pid()
     with step("Stop the simulated GPU host") as current:
         if pid is None:
             current.result("it was not running")
-        engine._end(pid)
+        _end(pid)
         _pid_file().unlink(missing_ok=True)
         host_network.disconnect()
 
@@ -262,7 +258,7 @@ def down() -> None:
 def clean() -> None:
     """Stop it and remove its disk and keys."""
     down()
-    for directory in (state(), run_directory()):
+    for directory in (state(), paths.gpu_host_run()):
         shutil.rmtree(directory, ignore_errors=True)
         if directory.exists():
             raise StepFailed(f"{directory} cannot be removed completely", f"rm -rf {directory}")
@@ -275,36 +271,3 @@ def status() -> str:
         host = found()
         return f"{host.profile}, Engine {engine.version(docker_host())} at {host.address}, process {host.pid}"
     return "down" if state().exists() else "not installed"
-
-
-def describe(host: Host) -> str:
-    """What a person needs to log in, or to point a stack at it."""
-    return "\n".join(
-        (
-            f"cards          {host.profile}",
-            f"address        {host.address}",
-            f"identity file  {host.identity_file}",
-            f"host key       {host.host_key}",
-            f"log in         {' '.join(host.ssh())}",
-        )
-    )
-
-
-def main(arguments: Sequence[str]) -> None:
-    """`python3 -m lab host PROFILE [FAULT…]`."""
-    profile, *wrong = arguments
-    foreign: dict[int, int] = {}
-    hot: dict[int, int] = {}
-    missing: list[int] = []
-    for word in wrong:
-        kind, _, value = word.partition("=")
-        card, _, amount = value.partition(":")
-        try:
-            if kind == "missing":
-                missing.append(int(value))
-            else:
-                {"foreign": foreign, "hot": hot}[kind][int(card)] = int(amount)
-        except (KeyError, ValueError):
-            raise StepFailed(f"{word} is no fault of a card", FAULTS_USAGE) from None
-    faults = Faults(foreign, hot, missing) if wrong else None
-    print(describe(ensure(profile, faults)))

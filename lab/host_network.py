@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from lab import engine
-from quickstart.console import StepFailed
+from lab import engine_root
+from machine.console import StepFailed
 
 # 198.18.0.0/15 is set aside for test networks (RFC 2544), so it is in nobody's way.
 GATEWAY = "198.18.213.1"
@@ -39,7 +39,7 @@ def connect(pid: int) -> None:
 
 def disconnect() -> None:
     """Leave nothing of it."""
-    if not engine.root().exists():
+    if not engine_root.root().exists():
         return
     _tool("ip", "link", "delete", LINK, check=False)
     for table, chain, rule in RULES:
@@ -51,7 +51,10 @@ def _tool(*command: str, check: bool = True) -> int:
     """A command of the engine's root: the same tools, and the same kind of tables, that dockerd uses."""
     program, *arguments = command
     # `ip` looks the process up in /proc, which the root has none of; iptables wants its modules, which lie in the root.
-    words = [*(engine.inside_root("ip") if program == "ip" else ["chroot", str(engine.root()), program]), *arguments]
+    words = [
+        *(engine_root.inside_root("ip") if program == "ip" else ["chroot", str(engine_root.root()), program]),
+        *arguments,
+    ]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise StepFailed(f"`{' '.join(command)}` failed: {done.stderr.strip()}", "python3 -m lab down")

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import paths, small_model
-from quickstart.console import StepFailed, step
+from machine.console import StepFailed, step
 
 HUGGING_FACE = "https://huggingface.co"
 PORT = 8790  # PAGEINDEX_STACK_HUB_PORT overrides it; the admin routes are one above, on 127.0.0.1

@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from lab import debian, paths, recipes, registry
+from lab import paths, recipes, registry
 from lab.recipes import LABEL, Recipe
-from quickstart.console import Step, StepFailed, run, step
+from machine import debian
+from machine.console import Step, StepFailed, run, step
 
 FIRST_WORD_BUDGET_S = 20.0  # a registry that says nothing for so long is taken as out of reach
 SILENCE_BUDGET_S = 300.0  # a layer of several GB unpacks without a word

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import debian
-from quickstart.console import StepFailed
+from machine import debian
+from machine.console import StepFailed
 
 IMAGES = Path(__file__).with_name("images")
 LABEL = "pageindex-stack.lab.recipe"  # tells a stand-in from the real image, and an outdated one from a current one

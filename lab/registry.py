@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import http.client
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
 
-from lab import engine, paths
-from quickstart.console import StepFailed, step
+from lab import engine_root, paths, processes
+from machine.console import StepFailed, step
 
 START_BUDGET_S = 20.0
 STOP_BUDGET_S = 10.0
@@ -48,7 +45,7 @@ def ensure() -> str:
         with (paths.RUN / "registry.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not answers():
-                engine.ensure_root(current)
+                engine_root.ensure_root(current)
                 _start()
         current.result(f"at {url()}")
     return url()
@@ -75,7 +72,7 @@ def _start() -> None:
     for directory in (blobs, paths.cache()):
         directory.mkdir(parents=True, exist_ok=True)
     configuration.write_text(CONFIG.format(blobs=blobs, address=paths.REGISTRY))
-    command = [*engine.inside_root("docker-registry"), "serve", str(configuration)]
+    command = [*engine_root.inside_root("docker-registry"), "serve", str(configuration)]
     with log_file().open("ab") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
@@ -104,25 +101,11 @@ def _refuse_taken_port() -> None:
 
 
 def _running_pid() -> int | None:
-    try:
-        pid = int(PID_FILE.read_text())
-        command_line = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except (OSError, ValueError):
-        return None
-    return pid if b"docker-registry" in command_line else None
+    return processes.recorded(PID_FILE, "docker-registry")
 
 
 def _end(pid: int | None) -> None:
-    if pid is None:
-        return
-    for word in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, word)
-        deadline = time.monotonic() + STOP_BUDGET_S
-        while time.monotonic() < deadline:
-            if not engine.lives(pid):
-                return
-            time.sleep(0.02)
+    processes.end(pid, STOP_BUDGET_S)
 
 
 def down() -> None:

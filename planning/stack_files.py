@@ -31,7 +31,12 @@ def plan_of_file(path: Path) -> StackPlan:
 
 def host_in(path: Path) -> HostSettings:
     """The host that a stack file names, whatever else is in it."""
-    return HostSettings.model_validate(_own_keys(_config_of(path)).get("host") or {})
+    return HostSettings.model_validate(area_in(path, "host"))
+
+
+def area_in(path: Path, area: str) -> dict[str, Any]:
+    """One area of a stack file as it is written, unchecked; empty where the file has none."""
+    return _own_keys(_config_of(path)).get(area) or {}
 
 
 def _config_of(path: Path) -> dict[str, Any]:

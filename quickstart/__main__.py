@@ -1,18 +1,16 @@
-"""`python3 -m quickstart [up | down | clean | check | test | env]`: what the Makefile calls."""
+"""`python3 -m quickstart [up | down | clean | venv | env]`: what the Makefile calls."""
 
 from __future__ import annotations
 
 import sys
 
-from quickstart.console import main_guard
+from machine.console import main_guard
 
-USAGE = """usage: python3 -m quickstart [up | down | clean | check | test | venv | env]
+USAGE = """usage: python3 -m quickstart [up | down | clean | venv | env]
 
   up      add what is missing on this machine, bring up stack dev, ask it one question
   down    destroy stack dev, keeping the weights
   clean   remove everything that was ever made
-  check   format, lint, types and unit tests
-  test    all tests
   venv    make the Python environment alone
   env     print the export lines that ./env.sh evaluates"""
 
@@ -32,12 +30,8 @@ def main(arguments: list[str]) -> int:
         from quickstart import down
 
         return down.down() if command == "down" else down.clean()
-    if command in {"check", "test"}:
-        from quickstart import testing
-
-        return testing.check() if command == "check" else testing.test()
     if command == "venv":
-        from quickstart import python_env
+        from machine import python_env
 
         python_env.PROGRAM.ensure()
         return 0

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-import lab.__main__
+import lab.commands
 import lab.engine
 import toolchain.installation
-from quickstart import pulumi, python_env
-from quickstart.console import line, step
+from machine import python_env
+from machine.console import line, step
+from machine.paths import REPOSITORY, STATE, VENV, cache
+from quickstart import pulumi
 from quickstart.environment import environment
-from quickstart.paths import REPOSITORY, STATE, VENV, cache
 from quickstart.up import STACK
 
 OURS = "label=pageindex-stack.stack"
@@ -33,7 +34,7 @@ def clean() -> int:
         with step("Remove what carries our labels") as current:
             current.result(f"{remove_labelled()} removed")
     with step("Remove the lab"):
-        lab.__main__.clean()
+        lab.commands.clean()
     with step("Remove caches, state and environment"):
         toolchain.installation.clean()
         for folder in (cache(), STATE, VENV, python_env.APP_TESTS.folder):

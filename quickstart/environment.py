@@ -8,8 +8,8 @@ import shlex
 import lab.engine
 import lab.hub
 import toolchain.installation
+from machine.paths import VENV
 from quickstart import pulumi_state
-from quickstart.paths import VENV
 
 # On a host over ssh each of Pulumi's requests may be a login of its own until the first one can be shared, and sshd
 # drops logins from the tenth on (MaxStartups). Pulumi's own default is four for each core of this machine.

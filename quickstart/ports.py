@@ -6,27 +6,17 @@ import json
 import socket
 import subprocess
 
-from quickstart.console import StepFailed
+from machine.console import StepFailed
+from machine.paths import REPOSITORY
+from machine.python_env import PROGRAM
 from quickstart.environment import environment
-from quickstart.paths import REPOSITORY
-from quickstart.python_env import PROGRAM
-
-# Runs in the virtual environment, where planning's dependencies are.
-READ_PORTS = """
-import json, sys, yaml
-from planning.settings.areas import GatewaySettings
-given = yaml.safe_load(open(f"Pulumi.{sys.argv[1]}.yaml"))["config"].get("pageindex-stack:gateway") or {}
-known = {key: value for key, value in given.items() if key in {"bind", "api_port", "app_port"}}
-settings = GatewaySettings.model_validate(known)
-print(json.dumps([settings.bind, {"api_port": settings.api_port, "app_port": settings.app_port}]))
-"""
 
 
 def require_free(stack: str) -> None:
     """StepFailed if somebody else listens on one of the stack's ports."""
-    asked = subprocess.run(
-        [PROGRAM.python(), "-c", READ_PORTS, stack], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    # In a process of the virtual environment, which has the dependencies of planning.
+    read = [str(PROGRAM.python()), "-m", "planning.published_ports", stack]
+    asked = subprocess.run(read, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     if asked.returncode != 0:
         return  # a fault in the stack file: the preview reports it with all others
     bind, ports = json.loads(asked.stdout)

@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from quickstart.console import StepFailed
+from machine.console import StepFailed
+from machine.paths import REPOSITORY
 from quickstart.environment import environment
-from quickstart.paths import REPOSITORY
 
 UP_FAILED = "read the message above; nothing that worked before was taken away, and the same command goes on from here"
 

@@ -7,7 +7,7 @@ import os
 import secrets
 from pathlib import Path
 
-from quickstart.paths import STATE
+from machine.paths import STATE
 
 BACKEND = STATE / "backend"
 PASSPHRASE_FILE = STATE / "passphrase"

@@ -11,11 +11,13 @@ import lab.engine
 import lab.hub
 import lab.images
 import toolchain
+from machine import python_env
+from machine.console import StepFailed, duration, line, stop_children
+from machine.paths import REPOSITORY
+from planning.hosts.images import image_names
 from planning.hosts.names import prefix_of
-from quickstart import ports, pulumi, pulumi_state, python_env
-from quickstart.console import StepFailed, duration, line, stop_children
+from quickstart import ports, pulumi, pulumi_state
 from quickstart.environment import environment
-from quickstart.paths import REPOSITORY
 
 STACK = "dev"
 DOCUMENT = "samples/harbour-report-2025.pdf"
@@ -54,21 +56,8 @@ def provide() -> None:
 
 def provide_images_and_hub(daemon: str) -> None:
     """The images and the hub there are, else the lab's stand-ins."""
-    lab.images.ensure(image_references(), daemon)
+    lab.images.ensure([image_names()[service] for service in IMAGE_SERVICES], daemon)
     lab.hub.ensure(daemon)
-
-
-def image_references() -> list[str]:
-    """The references behind IMAGE_SERVICES; the file is plain enough to be read without a YAML library."""
-    lines = (REPOSITORY / "images.compose.yaml").read_text(encoding="utf-8").splitlines()
-    found, service = {}, ""
-    for text in lines:
-        words = text.split("#")[0].split()
-        if len(words) == 1 and words[0].endswith(":"):
-            service = words[0][:-1]
-        elif len(words) == 2 and words[0] == "image:":
-            found[service] = words[1]
-    return [found[service] for service in IMAGE_SERVICES]
 
 
 def deploy() -> None:
@@ -81,7 +70,7 @@ def deploy() -> None:
 
 def ask() -> None:
     """Ask in a process of its own: this one runs on the bare interpreter, without the dependencies."""
-    command = [str(python_env.PROGRAM.python()), "-m", "quickstart.ask", "--stack", STACK, DOCUMENT, QUESTION]
+    command = [str(python_env.PROGRAM.python()), "-m", "operate.ask", "--stack", STACK, DOCUMENT, QUESTION]
     if subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False).returncode != 0:
         if stopped := stopped_containers():
             names = " ".join(stopped)

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from quickstart.console import StepFailed, main_guard
+from machine.console import StepFailed, main_guard
 from toolchain import Toolchain, ensure
 from toolchain.installation import clean, installed
 

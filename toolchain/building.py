@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
-from quickstart.console import Step, StepFailed, duration, line, step
+from machine.console import Step, StepFailed, duration, line, step
 from toolchain import golang
 from toolchain.installation import Toolchain, folder, installed, ours, plugin_path
 from toolchain.parts import PARTS, Part

@@ -8,23 +8,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from machine.paths import cache
+
 OLDEST_USED = (3, 200)  # older ones don't know options that the program uses
 _VERSION_TIMEOUT_S = 20
-
-
-def cache_folder() -> Path:
-    """The one place outside the checkout where the project keeps files."""
-    chosen = os.environ.get("PAGEINDEX_STACK_CACHE")
-    if chosen:
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pageindex-stack"
 
 
 def find_existing() -> Path | None:
     """The folder of the first Pulumi on PATH that isn't ours, if it is new enough to be used."""
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         found = shutil.which("pulumi", path=folder) if folder else None
-        if found is None or Path(folder).resolve().is_relative_to((cache_folder() / "toolchain").resolve()):
+        if found is None or Path(folder).resolve().is_relative_to((cache() / "toolchain").resolve()):
             continue
         # Only the first counts: it is the one that the user runs.
         return Path(folder) if _version(Path(found)) >= OLDEST_USED else None
@@ -35,7 +29,7 @@ def _version(program: Path) -> tuple[int, ...]:
     """Ask the program once (0.1 s and more) and remember the answer for as long as the file is the same."""
     info = program.stat()
     identity = f"{program} {info.st_size} {info.st_mtime_ns}"
-    memory = cache_folder() / "toolchain" / "found-pulumi.json"
+    memory = cache() / "toolchain" / "found-pulumi.json"
     try:
         remembered = json.loads(memory.read_text(encoding="utf-8"))
         if remembered["identity"] == identity:

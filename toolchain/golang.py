@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from quickstart.console import Step, StepFailed, run
+from machine.console import Step, StepFailed, run
 from toolchain.parts import PARTS, Part
 
 INSTALLED_BY_HAND = Path("/usr/local/go/bin/go")  # where Go's own instructions put it, often without a PATH entry

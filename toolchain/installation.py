@@ -6,7 +6,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.existing import cache_folder, find_existing
+from machine.paths import cache
+from toolchain.existing import find_existing
 from toolchain.parts import PARTS, Part
 
 
@@ -35,9 +36,9 @@ class Toolchain:
 
 def ours() -> Toolchain:
     """Where our toolchain is once it is built."""
-    cache = cache_folder()
+    kept = cache()
     combined = "-".join(part.content_hash()[:8] for part in PARTS if not part.plugin)
-    return Toolchain(cache / "toolchain" / f"bin-{combined}", cache / "pulumi-home")
+    return Toolchain(kept / "toolchain" / f"bin-{combined}", kept / "pulumi-home")
 
 
 def installed() -> Toolchain | None:
@@ -51,14 +52,14 @@ def installed() -> Toolchain | None:
 
 def clean() -> None:
     """Remove all that was built. Go's own caches are the user's: `go clean -cache -modcache` empties them."""
-    cache = cache_folder()
-    for made in (cache / "toolchain", cache / "pulumi-home"):
+    kept = cache()
+    for made in (kept / "toolchain", kept / "pulumi-home"):
         shutil.rmtree(made, ignore_errors=True)
 
 
 def folder() -> Path:
     """Holds a folder for each built part, one with links to what belongs on PATH, and the builds' logs."""
-    return cache_folder() / "toolchain"
+    return cache() / "toolchain"
 
 
 def plugin_path(pulumi_home: Path, part: Part) -> Path:

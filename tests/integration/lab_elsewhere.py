@@ -17,22 +17,22 @@ from typing import Any
 
 import pytest
 
-from lab import engine, host, images, paths, registry
-from quickstart.console import StepFailed
+from lab import engine, engine_root, host, images, paths, processes, registry
+from machine.console import StepFailed
 from tests.polling import until
 
 NGINX = "nginx:1.30.6"
-FIRST_LAB, FIRST_ROOT = paths.ENGINE_HOST, engine.root()
+FIRST_LAB, FIRST_ROOT = paths.ENGINE_HOST, engine_root.root()
 
 
 def move_to(state: Path, run: Path) -> None:
     """Let this process's lab be another one."""
     state.mkdir()
-    (state / engine.root().name).symlink_to(engine.root())
+    (state / engine_root.root().name).symlink_to(engine_root.root())
     paths.STATE, paths.RUN, paths.ENGINE_SOCKET = state, run, run / "docker.sock"
     paths.ENGINE_HOST = f"unix://{run}/docker.sock"
     engine.PID_FILE, registry.PID_FILE = run / "engine.pid", run / "registry.pid"
-    engine.DEFAULT_SOCKET, engine.HOST_CLI = str(run / "none.sock"), run / "docker"
+    engine.DEFAULT_SOCKET, engine_root.HOST_CLI = str(run / "none.sock"), run / "docker"
     shell(f"chroot {FIRST_ROOT} ip link set lo up")
 
 
@@ -77,7 +77,7 @@ def a_pull_goes_through_the_registry() -> None:
 
 
 def quiet() -> Any:
-    from quickstart.console import Step
+    from machine.console import Step
 
     return Step("send through the registry")
 
@@ -109,7 +109,7 @@ def a_daemon_that_does_not_answer_is_replaced() -> None:
     first = int(engine.PID_FILE.read_text())
     paths.ENGINE_SOCKET.unlink()
     engine.ensure()
-    assert not engine.lives(first)
+    assert not processes.lives(first)
     assert engine.version(paths.ENGINE_HOST)
     engine.down()
 
@@ -119,11 +119,11 @@ def a_machine_without_a_docker_command_gets_one_and_loses_it_again() -> None:
     without = [part for part in real.split(os.pathsep) if not Path(part, "docker").exists()]
     os.environ["PATH"] = os.pathsep.join([*without, str(paths.RUN)])
     engine.ensure()
-    assert engine.HOST_CLI.exists()
-    assert shell(f"{engine.HOST_CLI} --host {paths.ENGINE_HOST} ps --quiet") == ""
+    assert engine_root.HOST_CLI.exists()
+    assert shell(f"{engine_root.HOST_CLI} --host {paths.ENGINE_HOST} ps --quiet") == ""
     bring_nginx()
     engine.clean()
-    assert not engine.HOST_CLI.exists()
+    assert not engine_root.HOST_CLI.exists()
 
 
 def an_engine_that_cannot_start_says_why() -> None:
@@ -157,7 +157,7 @@ def a_gpu_host_ends_completely_and_comes_back_as_it_was() -> None:
     host.clean()
     assert network_state() == before, "no link and no firewall rule is left"
     assert not host.state().exists()
-    assert not host.run_directory().exists()
+    assert not paths.gpu_host_run().exists()
 
 
 def network_state() -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from lab import engine, images, paths
+from lab import engine, engine_root, images, paths
 from tests.polling import until
 
 pytestmark = pytest.mark.integration
@@ -71,7 +71,7 @@ def test_an_isolated_network_has_no_way_out_and_none_to_the_host(host: str) -> N
 
 
 def test_the_engines_own_docker_command_runs_on_the_host(host: str) -> None:
-    command = [*engine.inside_root("docker"), "--host", host, "version", "--format", "{{.Client.Version}}"]
+    command = [*engine_root.inside_root("docker"), "--host", host, "version", "--format", "{{.Client.Version}}"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert engine.parse_version(found) >= engine.FLOOR
 

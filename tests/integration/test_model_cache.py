@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from lab import small_model
+from operate.models import Cache
 from planning.models.catalog import resolve_model
 from planning.stack_files import plan_of_file, stack_file_of
 from quickstart.environment import environment
-from quickstart.models import Cache
 from tests.integration.conftest import remove_leftovers
 from tests.integration.pulumi_project import PASSPHRASE, PROGRAM, REPOSITORY, docker
 

@@ -16,11 +16,11 @@ from checks.answers import EXPECTED_WORD, QUESTION, nonsense
 from lab import engine, paths, small_model
 from lab import host as gpu_host
 from lab.host import Host
+from operate.models import models
+from operate.stack_client import client_of
 from planning.hosts.ssh import SshHost, host_facts
 from planning.settings.areas import HostSettings
 from planning.stack_files import host_in
-from quickstart.models import models
-from quickstart.stack_client import client_of
 from tests.integration.pulumi_project import REPOSITORY, Project, free_port
 from tests.integration.sshd_rig import end_shared_connection
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from quickstart.python_env import APP_TESTS
+from machine.python_env import APP_TESTS
 from tests.integration.pulumi_project import REPOSITORY, free_port
 
 APP_TESTS_FOLDER = REPOSITORY / "tests" / "unit" / "pageindex_app"

@@ -13,7 +13,7 @@ pytest.importorskip("playwright", reason="the tests' packages are not installed:
 
 from playwright.sync_api import Browser, sync_playwright
 
-from quickstart.python_env import APP_TESTS
+from machine.python_env import APP_TESTS
 from tests.integration.browser.app_alone import App, app_alone
 from tests.integration.browser.page import Watched, context_settings
 

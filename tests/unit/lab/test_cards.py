@@ -11,7 +11,7 @@ import pytest
 
 from lab import cards
 from lab.cards import Faults
-from quickstart.console import StepFailed
+from machine.console import StepFailed
 
 STAND_INS = Path(cards.__file__).with_name("gpu_host")
 FIELDS = "index,uuid,name,memory.total,memory.used,memory.free,compute_cap,driver_version,temperature.gpu,power.draw"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from lab import debian, engine, paths
-from quickstart.console import StepFailed
+from lab import engine, engine_root, paths
+from machine import debian
+from machine.console import StepFailed
 
 Daemon = Callable[[str], str]
 
@@ -117,9 +118,9 @@ def test_versions_are_compared_as_numbers() -> None:
 
 
 def test_another_recipe_gets_another_root(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = engine.root()
-    monkeypatch.setattr(engine, "PACKAGES", (*engine.PACKAGES, "nano"))
-    assert engine.root() != before
+    before = engine_root.root()
+    monkeypatch.setattr(engine_root, "PACKAGES", (*engine_root.PACKAGES, "nano"))
+    assert engine_root.root() != before
 
 
 def test_a_process_that_has_taken_over_the_number_is_not_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,21 +165,21 @@ def test_tools_that_are_there_cost_nothing(tmp_path: Path) -> None:
 
 def test_a_docker_command_is_offered_where_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr(engine, "HOST_CLI", tmp_path / "bin" / "docker")
+    monkeypatch.setattr(engine_root, "HOST_CLI", tmp_path / "bin" / "docker")
     (tmp_path / "bin").mkdir()
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    engine._offer_cli()
-    assert os.access(engine.HOST_CLI, os.X_OK)
-    assert str(engine.root()) in engine.HOST_CLI.read_text()
-    monkeypatch.setattr(engine, "PACKAGES", ("other",))
-    engine._offer_cli()
-    assert str(engine.root()) in engine.HOST_CLI.read_text(), "it follows the root"
+    engine_root.offer_cli()
+    assert os.access(engine_root.HOST_CLI, os.X_OK)
+    assert str(engine_root.root()) in engine_root.HOST_CLI.read_text()
+    monkeypatch.setattr(engine_root, "PACKAGES", ("other",))
+    engine_root.offer_cli()
+    assert str(engine_root.root()) in engine_root.HOST_CLI.read_text(), "it follows the root"
 
 
 def test_somebody_elses_docker_command_is_never_overwritten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
-    monkeypatch.setattr(engine, "HOST_CLI", tmp_path / "docker")
-    engine.HOST_CLI.write_bytes(b"\x7fELF and so on")
+    monkeypatch.setattr(engine_root, "HOST_CLI", tmp_path / "docker")
+    engine_root.HOST_CLI.write_bytes(b"\x7fELF and so on")
     with pytest.raises(StepFailed, match="is there, but not on PATH"):
-        engine._offer_cli()
-    assert engine.HOST_CLI.read_bytes() == b"\x7fELF and so on"
+        engine_root.offer_cli()
+    assert engine_root.HOST_CLI.read_bytes() == b"\x7fELF and so on"

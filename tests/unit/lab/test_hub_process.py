@@ -14,7 +14,7 @@ import pytest
 from lab import hub, small_model
 from lab.hub_server import HubServer
 from lab.hub_store import Snapshot, Store
-from quickstart.console import StepFailed
+from machine.console import StepFailed
 
 NOBODY = "http://127.0.0.1:9"
 

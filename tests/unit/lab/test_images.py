@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab import images, paths, recipes
-from lab.__main__ import stand_in_names
-from quickstart.console import StepFailed
+from lab.commands import stand_in_names
+from machine.console import StepFailed
 
 VLLM = "vllm/vllm-openai-cpu:v0.32.0-x86_64"
 HOST = "unix:///nowhere.sock"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab import paths, registry
-from quickstart.console import StepFailed
+from machine.console import StepFailed
 
 
 @pytest.fixture

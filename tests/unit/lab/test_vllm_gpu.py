@@ -110,7 +110,7 @@ def test_both_gpu_images_stand_on_the_cpus_and_are_never_pulled() -> None:
 
 
 def test_the_usual_lab_makes_no_gpu_image() -> None:
-    from lab.__main__ import stand_in_names
+    from lab.commands import stand_in_names
 
     assert not [name for name in stand_in_names() if recipes.for_gpu(name)]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 import lab.engine
 import lab.hub
 import toolchain.installation
+from planning.hosts.images import IMAGES_FILE, image_names
 from quickstart import environment, pulumi_state, up
 
 
@@ -74,6 +76,7 @@ def test_sourcing_twice_does_not_grow_the_path(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_images_of_dev_are_read_without_a_yaml_library() -> None:
-    names = up.image_references()
-    assert len(names) == len(up.IMAGE_SERVICES)
-    assert all(":" in name for name in names)
+    names = image_names()
+    services = yaml.safe_load(IMAGES_FILE.read_text(encoding="utf-8"))["services"]
+    assert names == {service: found["image"] for service, found in services.items()}
+    assert set(up.IMAGE_SERVICES) <= set(names)

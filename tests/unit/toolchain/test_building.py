@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from quickstart.console import Step, StepFailed
+from machine.console import Step, StepFailed
 from toolchain import building, golang, installation
 from toolchain.installation import folder
 from toolchain.parts import HERE, PARTS, Part

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quickstart.console import Step, StepFailed
+from machine.console import Step, StepFailed
 from toolchain import golang
 from toolchain.parts import PARTS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import toolchain
-from quickstart.console import StepFailed
+from machine.console import StepFailed
 from toolchain import building, installation
 from toolchain.__main__ import export_lines, main
 from toolchain.parts import PARTS

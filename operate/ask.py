@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
+from machine.console import Step, StepFailed, main_guard, step
+from operate.stack_client import client_of
 from planning.stack_files import host_in, stack_file_of
-from quickstart.console import Step, StepFailed, main_guard, step
 from quickstart.pulumi import outputs
-from quickstart.stack_client import client_of
 
 TIMEOUT_S = 900.0
 POLL_S = 0.5
@@ -93,7 +93,7 @@ def _send(client: httpx.Client, method: str, path: str, **arguments: Any) -> htt
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m quickstart.ask", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m operate.ask", description=__doc__)
     parser.add_argument("--stack", default="dev")
     parser.add_argument("document", type=Path, help="a PDF or Markdown file")
     parser.add_argument("question")

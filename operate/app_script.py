@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from machine import python_env
+from machine.console import Step, StepFailed
+from machine.paths import REPOSITORY
 from planning.stack_files import host_in
-from quickstart import python_env
-from quickstart.console import Step, StepFailed
-from quickstart.paths import REPOSITORY
 
 TOLD_LINES = 15  # of a script that broke off
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench import app as bench_app
-from quickstart import eval as evaluation
+from operate import eval as evaluation
 
 
 def figures(asked: int, right: int) -> dict[str, Any]:

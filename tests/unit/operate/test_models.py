@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from operate import models
+from operate.models import Cache, Copy, table
 from planning.stack_files import plan_of_file, stack_file_of
-from quickstart import models
-from quickstart.models import Cache, Copy, table
 
 SERVED = ("acme/served-1b", "1" * 40)
 OLD = ("acme/old-1b", "main")

@@ -20,12 +20,12 @@ from components.model_cache import DOWNLOADER, MODELS_PATH
 from components.service_image import NOT_PART_OF_AN_IMAGE, SERVICES, service_image_name
 from host_access.commands import Commands, commands_on
 from host_access.outcome import CheckFailed
+from machine.console import StepFailed, main_guard, step
 from planning.hosts.images import resolve_image
 from planning.hosts.ssh import host_facts
 from planning.plan import StackPlan
 from planning.settings.errors import BadStackFile
 from planning.stack_files import plan_of_file, stack_file_of
-from quickstart.console import StepFailed, main_guard, step
 from quickstart.environment import variables
 
 SERVICE = "model_downloader"
@@ -177,7 +177,7 @@ def models(file: Path, *, prune: bool = False) -> Sequence[Copy]:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m quickstart.models", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m operate.models", description=__doc__)
     parser.add_argument("--stack", default="dev", help="a stack or a stack file")
     parser.add_argument("--prune", action="store_true", help="remove what nobody needs")
     given = parser.parse_args(arguments)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from quickstart import app_script, python_env
-from quickstart.console import Step, StepFailed
+from machine import python_env
+from machine.console import Step, StepFailed
+from operate import app_script
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quickstart.console import Step, StepFailed, duration, main_guard, run, step
+from machine.console import Step, StepFailed, duration, main_guard, run, step
 
 
 def test_a_step_says_how_it_ended(capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from quickstart.app_script import found_by, key_file, refuse_far_stack
-from quickstart.console import StepFailed, main_guard, step
-from quickstart.paths import REPOSITORY
+from machine.console import StepFailed, main_guard, step
+from machine.paths import REPOSITORY
+from operate.app_script import found_by, key_file, refuse_far_stack
 from quickstart.pulumi import outputs
 
 PAGE = REPOSITORY / "docs" / "eval.md"
@@ -98,7 +98,7 @@ def page(found: dict[str, Any], repo: str, context_tokens: int) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m quickstart.eval", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m operate.eval", description=__doc__)
     parser.add_argument("--stack", default="dev")
     parser.add_argument("--every", type=int, default=1, help="ask every n-th question only")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS)

@@ -7,11 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab.debian import ensure_tools
-from quickstart import pulumi_state, python_env
-from quickstart.console import line, run, step
+from machine import python_env
+from machine.console import line, run, step
+from machine.debian import ensure_tools
+from machine.paths import LOGS, REPOSITORY
+from quickstart import pulumi_state
 from quickstart.environment import environment
-from quickstart.paths import LOGS, REPOSITORY
 from quickstart.up import provide
 from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS

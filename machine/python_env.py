@@ -9,9 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.debian import ensure_tools
-from quickstart.console import Step, StepFailed, run, step
-from quickstart.paths import LOGS, REPOSITORY, VENV
+from machine.console import Step, StepFailed, run, step
+from machine.debian import ensure_tools
+from machine.paths import LOGS, REPOSITORY, VENV
 
 SERVICE = REPOSITORY / "services" / "pageindex_app"
 OLDEST_PYTHON = (3, 11)

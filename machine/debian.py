@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from quickstart.console import Step, StepFailed, run
+from machine.console import Step, StepFailed, run
 
 MIRROR = os.environ.get("PAGEINDEX_STACK_DEBIAN_MIRROR", "http://deb.debian.org/debian")
 CERTIFICATES = (Path("/etc/ssl/certs"), Path("/usr/local/share/ca-certificates"))

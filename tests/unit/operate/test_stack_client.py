@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from host_access import http_client
+from operate.stack_client import client_of
 from planning.hosts.ssh import SshHost
 from planning.settings.areas import HostSettings
 from planning.stack_files import host_in
-from quickstart.stack_client import client_of
 
 OUTPUTS = {"api_key": "k" * 40, "api_url": "http://127.0.0.1:8000/v1", "app_url": "http://127.0.0.1:3000"}
 KEY_OF_NOBODY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE3Jm0kPzGc0Q0Xl2sT7b5u1dYd0q5mW0m7cQwq3H8aZ"

@@ -1,0 +1,4 @@
+"""Clients of a running stack: ask, list and prune models, evaluate answers.
+
+May import `quickstart`, `machine`, `host_access`, `checks`, `components` and `planning`.
+"""
