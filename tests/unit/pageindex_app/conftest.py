@@ -18,8 +18,8 @@ if importlib.util.find_spec("pageindex") is None:
 else:
     from fake_model import KEY, FakeModel, fake_model
     from fastapi.testclient import TestClient
-    from pageindex_app.factory import create_app
-    from pageindex_app.settings import Settings
+    from pageindex_app.api.factory import create_app
+    from pageindex_app.base.settings import Settings
     from waiting import indexed
 
     SAMPLES = ROOT / "samples"

@@ -10,7 +10,7 @@ import pytest
 from conftest import SAMPLES, settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
-from pageindex_app.factory import create_app
+from pageindex_app.api.factory import create_app
 from waiting import indexed
 
 QUESTION = "How deep is the approach channel?"

@@ -6,8 +6,9 @@ from pathlib import Path
 from conftest import settings_for
 from fake_model import FakeModel
 from fastapi.testclient import TestClient
-from pageindex_app.factory import create_app
-from pageindex_app.text import occurs
+from pageindex_app import __version__
+from pageindex_app.api.factory import create_app
+from pageindex_app.search.text import occurs
 from pdfs import pdf, text_page
 from waiting import indexed
 
@@ -36,7 +37,7 @@ def test_questions_to_one_document_go_to_one_replica_and_others_to_any(
 
 
 def test_health_says_only_that_the_process_is_alive(client: TestClient) -> None:
-    assert client.get("/health").json() == {"status": "alive"}
+    assert client.get("/health").json() == {"status": "alive", "version": __version__}
 
 
 def test_ready_when_the_model_answers_and_storage_is_writable(client: TestClient) -> None:
@@ -190,7 +191,7 @@ def test_the_log_has_no_text_and_no_key(client: TestClient, shared_model: FakeMo
     import logging
 
     from fake_model import KEY
-    from pageindex_app.logs import JsonFormatter
+    from pageindex_app.base.logs import JsonFormatter
 
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
@@ -238,7 +239,8 @@ def test_a_model_that_is_busy_for_a_moment_is_asked_again(client: TestClient, sh
 
 def test_a_call_to_the_model_ends_at_its_time_limit(model: FakeModel, tmp_path: Path) -> None:
     model.delay_s = 10
-    with TestClient(create_app(settings_for(model, tmp_path, model_timeout_s=1))) as app:
+    hasty = settings_for(model, tmp_path).model_copy(update={"model_timeout_s": 1})  # less than an operator may set
+    with TestClient(create_app(hasty)) as app:
         reply = app.post("/api/process", json={"document": "# A\n\nb\n\n# C\n\nd", "query": "What is b?"})
     assert (reply.status_code, reply.json()["error"]["code"]) == (503, "model_unavailable")
     assert "longer than 1 s" in reply.json()["error"]["message"]

@@ -10,8 +10,8 @@ from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
 from hostile_files import GOOD, PAGES_MOST, READ, UPLOAD_MIB, Hostile, hostile
 from locked_pdf import encrypted
-from pageindex_app.factory import create_app
-from pageindex_app.settings import Settings
+from pageindex_app.api.factory import create_app
+from pageindex_app.base.settings import Settings
 from waiting import indexed, settled
 
 

@@ -9,8 +9,8 @@ import pytest
 from conftest import SAMPLES, settings_for
 from fake_model import FakeModel, fake_model
 from mcp import Client
-from pageindex_app.factory import create_app
-from pageindex_app.mcp_server import REPLY_CHARS, _parts
+from pageindex_app.api.factory import create_app
+from pageindex_app.api.mcp_front.replies import REPLY_CHARS, in_parts
 from pdfs import pdf
 from serving import served
 from waiting import indexed
@@ -170,7 +170,7 @@ async def test_a_failed_document_is_listed_with_its_reason_and_not_read(running:
 def test_a_large_outline_comes_in_parts_that_lose_nothing() -> None:
     leaves = [{"title": f"Section {number}", "summary": "s" * 1000} for number in range(200)]
     tree = [{"title": "Book", "nodes": leaves}, {"title": "Annex"}]
-    parts = list(_parts(tree))
+    parts = list(in_parts(tree))
     assert len(parts) > 3
     assert all(len(json.dumps(part)) <= 1.1 * REPLY_CHARS for part in parts)
     titles = [node["title"] for part in parts for node in part]

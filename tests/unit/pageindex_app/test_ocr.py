@@ -10,8 +10,8 @@ import pytest
 from conftest import settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
-from pageindex_app import indexing
-from pageindex_app.factory import create_app
+from pageindex_app.api.factory import create_app
+from pageindex_app.indexing import indexer
 from pdfs import PICTURE, pdf
 from PIL import Image
 from waiting import indexed
@@ -67,7 +67,7 @@ def test_an_ocr_service_that_fails_is_named(
     reading: tuple[TestClient, FakeModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, eyes = reading
-    monkeypatch.setattr(indexing, "RETRIES_MOST", 0)
+    monkeypatch.setattr(indexer, "RETRIES_MOST", 0)
     eyes.failing = 401
     document = indexed(app, "scan.pdf", SCAN)
     assert (document["status"], document["error"]["code"]) == ("failed", "ocr_unavailable")

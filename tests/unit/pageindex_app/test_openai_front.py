@@ -10,7 +10,7 @@ import pytest
 from conftest import SAMPLES, settings_for
 from fake_model import FakeModel, fake_model
 from openai import OpenAI
-from pageindex_app.factory import create_app
+from pageindex_app.api.factory import create_app
 from serving import served
 from waiting import indexed
 

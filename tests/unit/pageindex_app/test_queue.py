@@ -17,13 +17,13 @@ from conftest import ROOT, settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
 from hostile_files import GOOD
-from pageindex_app import indexing
-from pageindex_app.factory import create_app
-from pageindex_app.failures import Failure
-from pageindex_app.job_records import JobRecord, JobRecords
-from pageindex_app.jobs import RenderJob
-from pageindex_app.settings import Settings
-from pageindex_app.worker_process import WorkerProcess
+from pageindex_app.api.factory import create_app
+from pageindex_app.base.failures import Failure
+from pageindex_app.base.settings import Settings
+from pageindex_app.documents.job_records import JobRecord, JobRecords
+from pageindex_app.indexing import indexer
+from pageindex_app.workers.protocol import RenderJob
+from pageindex_app.workers.worker_process import WorkerProcess
 from pdfs import pdf, text_page
 from waiting import indexed, settled, until
 
@@ -93,7 +93,7 @@ def test_without_a_model_uploads_wait_and_say_so_and_go_on_when_it_is_back(app: 
 def test_a_model_that_breaks_off_in_the_middle_is_asked_again(
     app: TestClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "RETRY_S", 0.1)
+    monkeypatch.setattr(indexer, "RETRY_S", 0.1)
     asked = 0
 
     def reply(_: object) -> str | int:
@@ -110,8 +110,8 @@ def test_a_model_that_breaks_off_in_the_middle_is_asked_again(
 def test_a_model_that_never_answers_is_given_up_in_the_end_and_the_same_upload_tries_again(
     app: TestClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "RETRY_S", 0.01)
-    monkeypatch.setattr(indexing, "RETRIES_MOST", 2)
+    monkeypatch.setattr(indexer, "RETRY_S", 0.01)
+    monkeypatch.setattr(indexer, "RETRIES_MOST", 2)
     model.answer = lambda _: 404
     document = indexed(app, "long.md", chapters("Patience"))
     assert (document["status"], document["error"]["code"]) == ("failed", "model_unavailable")
@@ -122,12 +122,12 @@ def test_a_model_that_never_answers_is_given_up_in_the_end_and_the_same_upload_t
 
 
 def test_a_worker_that_dies_fails_its_document_and_no_other(app: TestClient, model: FakeModel) -> None:
-    indexer = app.app.state.services.indexer  # type: ignore[attr-defined]
+    workers = app.app.state.services.indexer.workers  # type: ignore[attr-defined]
     model.delay_s = 0.3
     victim = app.post("/api/documents", files={"file": ("victim.md", chapters("Victim", 8))}).json()["id"]
     other = app.post("/api/documents", files={"file": ("other.md", chapters("Other"))}).json()["id"]
     until("asking", lambda: model.requests)
-    os.kill(indexer.workers[0].pid, signal.SIGKILL)
+    os.kill(workers[0].pid, signal.SIGKILL)
     assert settled(app, victim)["error"]["code"] == "crashed"
     assert settled(app, other)["status"] == "ready"
 
@@ -181,7 +181,7 @@ def test_reindexing_answers_from_the_old_index_until_the_new_one_is_there(app: T
 def test_a_reindexing_that_fails_leaves_the_old_index(
     app: TestClient, model: FakeModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "RETRIES_MOST", 0)
+    monkeypatch.setattr(indexer, "RETRIES_MOST", 0)
     document = indexed(app, "long.md", chapters("Old"))
     model.answer = lambda _: 404
     app.post(f"/api/documents/{document['id']}/reindex")
@@ -196,7 +196,7 @@ def test_a_file_that_was_there_at_five_ends_of_the_service_is_taken_for_their_ca
 ) -> None:
     folder = settings.data_dir / "jobs"
     folder.mkdir(parents=True)
-    for number, starts in enumerate((indexing.STARTS_MOST, 1)):
+    for number, starts in enumerate((indexer.STARTS_MOST, 1)):
         identity = f"doc-{number:016x}"
         original = settings.data_dir / "originals" / identity / f"{number}.pdf"
         original.parent.mkdir(parents=True)

@@ -9,8 +9,8 @@ from conftest import settings_for
 from fake_model import FakeModel
 from fastapi.testclient import TestClient
 from hostile_files import GOOD, one_page, stream
-from pageindex_app.factory import create_app
-from pageindex_app.rendering import PIXELS_MOST, scale_for
+from pageindex_app.api.factory import create_app
+from pageindex_app.documents.rendering import PIXELS_MOST, scale_for
 from pdfs import text_page
 from PIL import Image
 from waiting import indexed

@@ -6,7 +6,7 @@ import PyPDF2
 import pytest
 import yaml
 from conftest import SAMPLES
-from pageindex_app.markdown import outline
+from pageindex_app.documents.outline import outline
 
 PLAN = yaml.safe_load((SAMPLES / "questions.yaml").read_text())["documents"]
 

@@ -10,9 +10,9 @@ import pytest
 from conftest import settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
-from pageindex_app.answering import Turn
-from pageindex_app.factory import create_app
-from pageindex_app.follow_up import in_context, last_turns
+from pageindex_app.answering.follow_up import in_context, last_turns
+from pageindex_app.answering.strategy import Turn
+from pageindex_app.api.factory import create_app
 from serving import served
 from waiting import until
 

@@ -3,11 +3,11 @@
 from itertools import pairwise
 
 import pytest
-from pageindex_app import bm25, text
-from pageindex_app.citations import Evidence, about, candidates, cite
-from pageindex_app.markdown import PAGE_CHARS, outline
-from pageindex_app.retrieval import fuse
-from pageindex_app.search import DocumentIndex
+from pageindex_app.answering.citations import Evidence, about, candidates, cite
+from pageindex_app.answering.retrieval import fuse
+from pageindex_app.documents.outline import PAGE_CHARS, outline
+from pageindex_app.search import bm25, text
+from pageindex_app.search.document_index import DocumentIndex
 
 
 def node(title: str, start: int, end: int, *nodes: dict[str, object], **more: object) -> dict[str, object]:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from pageindex_app import quote_finder, web_page
-from pageindex_app.web_page import WEB, web_files
+from pageindex_app import quote_finder
+from pageindex_app.api.routes import web_page
+from pageindex_app.api.routes.web_page import WEB, web_files
 
 FILES = sorted(path for path in WEB.rglob("*") if path.is_file())
 
