@@ -43,14 +43,14 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """The imports of an indexing job take seconds: done before there is one."""
+    """Do the imports of an indexing job, which take seconds, before there is a job."""
     from .indexing import index_file  # noqa: F401, I001  (first: it keeps the others off the internet)
     import litellm  # noqa: F401
     import pageindex.flash  # noqa: F401
 
 
 def _listen(jobs: queue.Queue[str]) -> None:
-    """A service that is gone wants no answer: the end of stdin is the end of the process."""
+    """Queue what comes on stdin. When it ends, the service is gone, and so the process ends."""
     for line in sys.stdin:
         jobs.put(line)
     os._exit(0)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from pageindex_app import quote_finder
+from pageindex_app.answering.questions import QUESTION_CHARS
 from pageindex_app.api.routes import web_page
 from pageindex_app.api.routes.web_page import WEB, web_files
 
@@ -20,6 +21,12 @@ def test_the_page_needs_no_key_and_allows_nothing_foreign(client: TestClient) ->
     assert "unsafe" not in policy
     assert "frame-ancestors 'none'" in policy
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_page_knows_how_long_a_question_may_be(client: TestClient) -> None:
+    page = client.get("/").text
+    assert f'data-question-chars="{QUESTION_CHARS}"' in page
+    assert "{{" not in page
 
 
 def test_every_file_that_the_page_names_is_there(client: TestClient) -> None:

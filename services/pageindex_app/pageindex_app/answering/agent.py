@@ -1,4 +1,4 @@
-"""PageIndex's own chat: an agent that walks the tree with tools. For models that can call tools."""
+"""PageIndex's own chat, for models that can call tools: an agent that walks the tree with them."""
 
 import asyncio
 import logging
@@ -69,14 +69,14 @@ class Agent:
     def _chat(
         self, messages: list[dict[str, str]], sources: Sequence[Source], stopped: threading.Event
     ) -> Iterator[dict[str, Any]]:
-        """Blocking; PageIndex runs an event loop of its own."""
+        """The chat's events. Blocking: PageIndex runs an event loop of its own."""
         go_offline()
         from pageindex import PageIndexAPIError
 
         with tempfile.TemporaryDirectory() as scratch:
             storage, ids = self._pageindex_dir, [source.record.pageindex_id for source in sources if source.record]
             if not ids:
-                storage, ids = Path(scratch), [_store_for_now(source.index, Path(scratch)) for source in sources]
+                storage, ids = Path(scratch), [_store_text(source.index, Path(scratch)) for source in sources]
             client = counting_client()(
                 count=self._model.count,
                 index={"mode": "local", "storage_path": str(storage)},
@@ -107,19 +107,19 @@ class Agent:
                 finally:
                     stream.close()
             except PageIndexAPIError as error:
-                if "finish_reason" not in str(error):  # an answer at its longest is still an answer
+                if "finish_reason" not in str(error):  # an answer that was cut at its longest is still an answer
                     raise _explain(error) from error
 
 
 class _Run:
-    """A blocking iterator in a thread of its own: it takes minutes and must not use up those that uploads need."""
+    """Runs a blocking iterator in a thread of its own: it takes minutes, and uploads need the pool's threads."""
 
     def __init__(self, work: Callable[[threading.Event], Iterator[dict[str, Any]]]) -> None:
         self._work = work
         self._stopped = threading.Event()
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[dict[str, Any] | Exception | None] = asyncio.Queue()
-        # The thread says to the model, and logs, whose request it works on.
+        # With the request's context: the thread logs the request's id and sends it to the model.
         threading.Thread(target=copy_context().run, args=(self._run,), daemon=True, name="agent").start()
 
     def _run(self) -> None:
@@ -141,12 +141,12 @@ class _Run:
             yield item
 
     def stop(self) -> None:
-        """The run ends with its next event, and the request to the model with it."""
+        """End the run at its next event, and the request to the model with it."""
         self._stopped.set()
 
 
 class _WithoutTags:
-    """The tokens without <cite …/> tags, which may come in several pieces."""
+    """Removes <cite …/> tags from the tokens; a tag may come in several pieces."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -173,8 +173,8 @@ def _stage_of(event: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return "choosing_sections", {"tool": event["name"]}
 
 
-def _store_for_now(index: DocumentIndex, storage: Path) -> str:
-    """A text that came with the question, as a PageIndex document that lives as long as its answer."""
+def _store_text(index: DocumentIndex, storage: Path) -> str:
+    """Store a text that came with the question as a PageIndex document, in a folder that is removed later."""
     meta = {
         "id": "pi-text",
         "name": index.name,
@@ -189,7 +189,7 @@ def _store_for_now(index: DocumentIndex, storage: Path) -> str:
 
 
 def _answer(reply: str, question: str, documents: Sequence[DocumentIndex]) -> Answer:
-    """Turn the agent's tags into citations; a page that does not bear its claim out is not cited but counted."""
+    """Turn the agent's tags into citations; a page that does not support its claim is counted, not cited."""
     named = {document.name: document for document in documents}
     cited: list[citations.Citation] = []
     start = dropped = 0

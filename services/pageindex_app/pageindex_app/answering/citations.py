@@ -1,4 +1,4 @@
-"""Quotes that hold: every citation's words stand on the page it names."""
+"""Citations: every quoted word stands on the page that the citation names."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ CITATIONS_MOST = 3
 # anchor be?" has 0.44, the lowest of the 28 tuned questions; of 20 that the samples don't answer 17 have less than 0.4,
 # as have 150 of 160 when each of the eight samples is asked alone. On a page that the model chose, synonyms may stand.
 ABOUT, ABOUT_IF_CHOSEN = 0.4, 0.3
-OTHER_PASSAGES = 50  # so that a short text, too, tells rare words from common ones
+OTHER_PASSAGES = 50  # added to the count, so that rare words weigh more in a short text too
 _ASKS_FOR_A_NUMBER = re.compile(
     r"\bhow (?:many|much|old|long|deep|high|heavy|large|big|far|wide|often|tall|fast)\b"
     r"|\bwhen\b|\bwhat (?:year|date|percentage)\b",
@@ -24,7 +24,7 @@ _ASKS_FOR_A_NUMBER = re.compile(
 
 
 class Citation(BaseModel):
-    """Where an answer rests: a page, and words that stand on it."""
+    """What an answer rests on: a page, and words that stand on it."""
 
     document_id: str
     document: str
@@ -35,7 +35,7 @@ class Citation(BaseModel):
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence that may bear an answer out."""
+    """A sentence that may support an answer."""
 
     document: DocumentIndex
     passage: Passage
@@ -91,10 +91,10 @@ class Evidence:
         return sum(bm25.idf(term, self._corpora) for term in terms)
 
     def bearing(self, answer: str) -> list[Sentence]:
-        """The sentences that bear the answer out, best first; none if no single one does.
+        """The sentences that support the answer, each on its own, best first.
 
-        An answer tells something if it has words that the question has not. All its numbers must
-        stand in one sentence, and with them at least half the weight of its other words.
+        Compared are the answer's words that the question has not. All its numbers must stand in one sentence, and
+        with them at least half the weight of its other words.
         """
         if not answer.strip():
             return []
@@ -112,7 +112,7 @@ class Evidence:
         return [self._sentences[order] for _, order in sorted(ranked)]
 
     def convincing(self, answer: str, bearing: Sequence[Sentence]) -> bool:
-        """Whether the answer fits the question too: its sentence is about it, and numbers are given where asked for."""
+        """Whether the answer fits the question: its sentence is about it, and it has a number if one was asked for."""
         if not bearing:
             return False
         if self._wants_number and not any(char.isdigit() for char in answer):
@@ -138,7 +138,7 @@ def _around(sentence: Sentence) -> set[str]:
 
 @dataclass(frozen=True)
 class Held:
-    """What stood the check, and how many did not."""
+    """The citations that passed the check, and how many did not."""
 
     citations: list[Citation]
     dropped: int

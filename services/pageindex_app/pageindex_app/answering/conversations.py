@@ -17,8 +17,8 @@ from ..base.errors import AppError
 from ..base.files import write_atomically
 from .strategy import Answer, Turn
 
-CONVERSATIONS_MOST = 200  # a client; the oldest goes when another is begun
-MESSAGES_MOST = 400  # a conversation
+CONVERSATIONS_MOST = 200  # of one client; the oldest is removed when another is begun
+MESSAGES_MOST = 400  # in one conversation; the oldest are removed
 TITLE_CHARS = 80
 _ID = re.compile(r"conv-[0-9a-f]{32}")
 
@@ -39,13 +39,13 @@ class Conversation(BaseModel):
 
 
 class Conversations:
-    """Each client sees its own only. Small files, read when asked for."""
+    """A client sees its own only. The files are small and are read when asked for."""
 
     def __init__(self, data_dir: Path) -> None:
         self._root = data_dir / "conversations"
 
     def list(self, client: str) -> list[Conversation]:
-        """The one used last first."""
+        """The client's conversations, the one used last first."""
         return sorted(self._all(client), key=lambda conversation: (conversation.updated_at, conversation.id))[::-1]
 
     def create(self, client: str) -> Conversation:

@@ -1,4 +1,4 @@
-"""Questions that only make sense after what was said before: "And how old is it?"."""
+"""Follow-up questions, such as "And how old is it?": they need what was said before."""
 
 import re
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from ..base.settings import CHARS_PER_TOKEN
 from ..search import text
 from .strategy import Turn
 
-HISTORY_TOKENS = 400  # of earlier turns shown to a model; a small one loses the thread in more
+HISTORY_TOKENS = 400  # of earlier turns shown to a model; more confuse a small one
 _POINTS_BACK = re.compile(
     r"\b(?:it|its|they|them|their|he|him|his|she|her|hers|that|this|these|those|there|then|one|ones|same|both)\b"
     r"|^(?:and|but|so|or|why|what about|how about|since when|who else|what else)\b",
@@ -17,9 +17,9 @@ _WORDS_FEW = 2  # a question with fewer words of its own says too little to sear
 
 
 def in_context(question: str, history: Sequence[Turn]) -> str:
-    """The question as it would be put to somebody who was not there.
+    """The question together with the one before it, if it points back.
 
-    One that stands by itself is left alone: earlier words would only lead the search astray.
+    A question that stands by itself stays as it is: earlier words would mislead the search.
     """
     asked = [turn.content for turn in history if turn.role == "user"]
     points_back = _POINTS_BACK.search(question.strip()) or len(text.terms(question)) < _WORDS_FEW

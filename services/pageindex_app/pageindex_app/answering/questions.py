@@ -1,4 +1,4 @@
-"""From a request's words to an answer: finds the documents and hands over to the strategy."""
+"""Answers a request: finds the documents, and lets the strategy answer from them."""
 
 import asyncio
 import hashlib
@@ -54,7 +54,7 @@ class Questions:
         return await final(self.stream(question, document_ids, history))
 
     async def process(self, document: str, query: str) -> Answer:
-        """``document`` is the id of a stored one or a text; a text is read, answered from and forgotten."""
+        """``document`` is the id of a stored one or a text; a text is not kept."""
         if DOCUMENT_ID.fullmatch(document.strip()):
             return await self.ask(query, [document.strip()])
         started = time.monotonic()
@@ -99,7 +99,7 @@ class Questions:
 
 
 def _prepared(index: DocumentIndex) -> DocumentIndex:
-    """Build the postings here, in a thread, rather than at first use in the event loop."""
+    """Build the postings now, in a thread; at their first use they would block the event loop."""
     index.passage_postings  # noqa: B018
     index.section_postings  # noqa: B018
     return index

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 RRF_K = 60  # from the paper that introduced the fusion (Cormack 2009); flat enough to need no tuning
 MODEL_WEIGHT = 0.5  # a small model often picks at random; its vote adds pages but does not overrule both word rankings
-WORTH = 0.5  # of the best score: what scores less shares a common word with the question and is no vote
+WORTH = 0.5  # of the best score; a page that scores less shares only common words with the question and is left out
 PAGES_READ = 4  # pages whose passages compete for the context
 SECTIONS_CHOSEN = 3  # sections the model may pick
 PAGES_PER_SECTION = 3  # of a long section, the pages that match the question best
@@ -48,7 +48,7 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class Rankings:
-    """Which rankings take part; all of them unless something is being measured."""
+    """Which rankings are used; evaluate.py measures them one by one."""
 
     model: bool = True
     passages: bool = True

@@ -17,8 +17,8 @@ StageName = Literal["choosing_sections", "reading_pages", "answering"]
 class Answer(BaseModel):
     """``support`` says what the answer rests on:
 
-    supported: the cited pages bear the model's words out;
-    quoted: they did not, so the answer is the passage that matches the question best, word for word;
+    supported: the cited pages contain the model's words;
+    quoted: they do not, so the answer is the passage that matches the question best, word for word;
     none: nothing in the documents answers the question.
     """
 
@@ -27,7 +27,7 @@ class Answer(BaseModel):
     citations: list[Citation]
     mode: Literal["two-step", "agent"]
     conversation_id: str | None = None
-    dropped_citations: int = 0  # that the model claimed and no page bears out
+    dropped_citations: int = 0  # of those that the model gave, how many no page supports
 
 
 @dataclass(frozen=True)

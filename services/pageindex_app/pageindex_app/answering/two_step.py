@@ -55,7 +55,7 @@ class TwoStep:
         reply, bearing = reading.reply, evidence.bearing(reading.reply)
         match = evidence.best_match()
         if match and not evidence.convincing(reply, bearing) and len(reading.read) > 1:
-            # A small model loses the thread in several passages: let it read the best one alone.
+            # Several passages confuse a small model: let it read the best one alone.
             async for event in reading.stream(question, [hit for hit in found.hits if hit.passage is match.passage]):
                 yield event
             bearing_second = evidence.bearing(reading.reply)

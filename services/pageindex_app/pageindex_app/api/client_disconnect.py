@@ -19,7 +19,7 @@ async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) ->
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise AppError(499, "client_left", "The client closed the connection.")  # nobody reads it but the log
+        raise AppError(499, "client_left", "The client closed the connection.")  # only the log shows it
     finally:
         for pending in (task, gone):
             pending.cancel()

@@ -69,7 +69,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app = app
         self.limit_mib = settings.max_upload_mib
-        self.limit_bytes = settings.max_upload_bytes + MIB  # a form's own lines around the file
+        self.limit_bytes = settings.max_upload_bytes + MIB  # a form has lines of its own around the file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -18,7 +18,7 @@ def line(event: str, data: Any) -> bytes:
 
 
 def response(lines: AsyncIterator[bytes]) -> StreamingResponse:
-    """Streams the lines; when the client leaves, whatever makes them is cancelled."""
+    """Streams the lines; when the client disconnects, the task that makes them is cancelled."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(kept_alive(lines), media_type="text/event-stream", headers=headers)
 

@@ -59,5 +59,5 @@ def upload_too_large(limit_mib: int) -> AppError:
 
 
 def unforeseen() -> AppError:
-    """What a client is told of a fault of ours: nothing of its insides."""
+    """What a client is told of a fault of the app: none of its details."""
     return AppError(500, "internal", "Something went wrong inside the service.", "Its log has the request's id.")

@@ -7,7 +7,7 @@ from .settings import Settings
 
 
 class Failure(BaseModel):
-    """A code for programs, and what the sentence needs; made in the worker, worded here."""
+    """A code for programs, and the detail that the sentence needs. The worker makes it, `refusal` words it."""
 
     code: str
     detail: str = ""

@@ -1,4 +1,4 @@
-"""Keeps the libraries below off the internet: nothing but vLLM is ever called."""
+"""Keeps the libraries off the internet: the model's servers are all that is called."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""What the environment may say. Everything wrong is reported when the service starts."""
+"""Settings, from the environment. What is wrong with them is reported when the service starts."""
 
 from pathlib import Path
 from typing import Literal
@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field, HttpUrl, TypeAdapter, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-# A prompt is cut by its length in characters; English text has about four to a token, and three is
-# the cautious side for tables and numbers.
+# A prompt is cut by its length in characters. English text has about four to a token; three is on the safe side, for
+# tables and numbers.
 CHARS_PER_TOKEN = 3
 MIB = 1024 * 1024
 CALLS_A_QUESTION = 3  # to the model, at most: choose sections, read, read the best passage again
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
 
     @property
     def optimize(self) -> str:
-        """Expanding the tree takes a model that can read a page and name its parts; a small one cannot."""
+        """How PageIndex refines the tree. Only a model that can read a page and name its parts can expand it."""
         return self.tree_optimize or ("full" if self.answer_mode == "agent" else "merge")
 
     @property

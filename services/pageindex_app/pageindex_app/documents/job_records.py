@@ -28,7 +28,7 @@ class JobRecord(BaseModel):
     created_at: str
     state: State = "queued"
     starts: int = 0  # begun and not ended; bounded, because one file may take the whole container down
-    retries: int = 0  # given back because the model broke off
+    retries: int = 0  # how often it was queued again because the model broke off
     replaces: str | None = None  # the PageIndex record that a re-indexing will replace
     failure: Failure | None = None
     request_id: str = ""
@@ -41,7 +41,7 @@ class JobRecords:
         self._folder = folder
 
     def load(self) -> list[JobRecord]:
-        """All records, oldest first; what is not one is removed."""
+        """All records, oldest first; a file that is no record is removed."""
         self._folder.mkdir(parents=True, exist_ok=True)
         records = []
         for path in self._folder.iterdir():

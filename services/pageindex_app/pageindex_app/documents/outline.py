@@ -19,7 +19,7 @@ class Outline:
 
 
 def _cut(lines: list[str], first_line: int) -> list[tuple[int, str]]:
-    """(number of its first line, text) of each page; cut at a blank line if one is near."""
+    """Each page as (number of its first line, text); pages are cut at a blank line if one is near."""
     pieces: list[tuple[int, str]] = []
     start, size, blank = 0, 0, 0
     index = 0

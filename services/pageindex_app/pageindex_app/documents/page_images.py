@@ -17,11 +17,11 @@ from .library import Library
 
 RENDER_TIMEOUT_S = 30.0
 RENDER_MEMORY_MIB = 1536
-WIDTHS = (200, 400, 600, 800, 1000, 1400, 2000)  # a wish is rounded up: few sizes, many hits
+WIDTHS = (200, 400, 600, 800, 1000, 1400, 2000)  # a wanted width is rounded up, so that few sizes fill the cache
 
 
 class PageImages:
-    """One page at a time: PDFium draws in milliseconds, and memory stays bounded."""
+    """Draws one page at a time: PDFium takes milliseconds, and memory stays bounded."""
 
     def __init__(self, settings: Settings, library: Library) -> None:
         self._library = library

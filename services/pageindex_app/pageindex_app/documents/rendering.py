@@ -1,4 +1,4 @@
-"""In the worker: pages as pictures."""
+"""Pages as pictures; runs in a worker process."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ import pypdfium2  # type: ignore[import-untyped]
 from ..base.failures import Failure
 from ..workers.protocol import RenderJob
 
-# A page may claim to be a kilometre long: what is drawn is bounded, whatever it claims.
+# A page may claim to be a kilometre long; the picture's size is bounded all the same.
 PIXELS_MOST = 8_000_000
 SIDE_MOST = 6000
 

@@ -1,4 +1,4 @@
-"""Files that arrive: written to disk while they are counted, hashed and recognised."""
+"""Uploads: written to disk, counted and hashed as they arrive, then recognised."""
 
 import asyncio
 import hashlib
@@ -18,7 +18,7 @@ TEXT_SUFFIXES = (".txt",)
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that has arrived whole and looks like something we read."""
+    """A file that has arrived whole and is a PDF or a text."""
 
     path: Path
     name: str
@@ -32,7 +32,7 @@ class Upload:
 
     @property
     def suffix(self) -> str:
-        """What its name shall end with."""
+        """What the document's name must end with."""
         if self.kind == "pdf":
             return ".pdf"
         suffix = Path(self.name.lower()).suffix
@@ -40,7 +40,7 @@ class Upload:
 
 
 async def receive(name: str, chunks: AsyncIterator[bytes], incoming: Path, settings: Settings) -> Upload:
-    """Refuses at once what can be seen at once: the size, and whether it is a PDF or a text at all."""
+    """Store the file, or refuse it: for its size, or because it is neither a PDF nor a text."""
     path = incoming / uuid.uuid4().hex
     digest, size, head = hashlib.sha256(), 0, b""
     try:
@@ -62,7 +62,7 @@ async def receive(name: str, chunks: AsyncIterator[bytes], incoming: Path, setti
 
 
 def _recognise(name: str, path: Path, head: bytes, size: int) -> Kind:
-    """PDF by its first bytes, text by its name and by being text; the client's own claim is not asked."""
+    """Tell a PDF by its first bytes, and a text by its name and content; the client's content type is ignored."""
     name = name.lower()
     if size == 0:
         raise AppError(422, "empty", "The file is empty.", "Upload a PDF or a Markdown file that contains text.")

@@ -1,4 +1,4 @@
-"""In the worker: PageIndex itself turns a file into a document."""
+"""Lets PageIndex turn a file into a document; runs in a worker process."""
 
 import asyncio
 import errno
@@ -99,8 +99,8 @@ def _index_with_pageindex(job: IndexJob, meter: Meter) -> Failure | None:
 
 
 def _unlocked(file: Path, scratch: Path) -> Path:
-    """A copy without the lock of a PDF that opens without a password but forbids printing or the like:
-    PageIndex's second reader (PyPDF2) cannot decrypt it."""
+    """The file, or a decrypted copy of it. A PDF that forbids printing or the like is encrypted, even though it opens
+    without a password, and PageIndex's second reader (PyPDF2) cannot decrypt it."""
     pdf = pypdfium2.PdfDocument(file)
     try:
         if pypdfium2.raw.FPDF_GetSecurityHandlerRevision(pdf) == -1:

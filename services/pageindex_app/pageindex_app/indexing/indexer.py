@@ -1,4 +1,4 @@
-"""The queue between uploads and documents: durable, a worker process each, one bad file never stops the others."""
+"""The durable queue between uploads and documents; its jobs run in worker processes, so a bad file stops no other."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ from ..workers.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-STARTS_MOST = 5  # ends of the whole service that one file survives; then it is taken for their cause
+STARTS_MOST = 5  # a file that was being indexed at so many ends of the whole service is taken for their cause
 RETRIES_MOST = 8  # when the model breaks off in the middle although it said that it was ready
 RETRY_S, RETRY_MOST_S = 5.0, 300.0
 PROBE_S, PROBE_MOST_S = 1.0, 30.0

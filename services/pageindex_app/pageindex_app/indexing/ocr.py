@@ -1,4 +1,4 @@
-"""In the worker: scanned pages read by a model that sees, one picture of a page at a time."""
+"""Reads scanned pages with a model that takes pictures, page by page; runs in a worker process."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The one place that talks to vLLM on behalf of questions."""
+"""The client of the model's server, for questions."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ class PromptTooLong(Exception):
 
 
 class ModelClient:
-    """Calls are bounded in number and retried with back-off on 429 and 5xx (openai's own ladder)."""
+    """Bounds the calls at the same time; openai's client repeats them with back-off after 429 and 5xx."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
@@ -140,14 +140,14 @@ class ModelClient:
             messages=messages,  # type: ignore[arg-type]
             temperature=0.0,
             extra_headers=model_headers(),
-            # Models that think aloud need not do so to copy a fact; others ignore the field.
+            # A reasoning model need not reason to copy a fact; others ignore the field.
             extra_body={"chat_template_kwargs": {"enable_thinking": False}},
             **options,
         )
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
-        """The client's exceptions as ours."""
+        """Turns the client's exceptions into the app's."""
         try:
             yield
         except openai.BadRequestError as error:
@@ -162,7 +162,7 @@ class ModelClient:
             raise model_unavailable(f"it took longer than {self._settings.model_timeout_s} s") from error
         except openai.APIError as error:
             raise model_unavailable("it does not answer") from error
-        except httpx.HTTPError as error:  # in the middle of a stream the client lets them through
+        except httpx.HTTPError as error:  # the client does not translate them in the middle of a stream
             raise model_unavailable("it broke off in the middle") from error
 
 

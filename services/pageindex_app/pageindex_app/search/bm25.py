@@ -43,7 +43,7 @@ def begins(other: str, term: str) -> bool:
 
 
 def idf(term: str, corpora: Sequence[Postings], elsewhere: int = 0) -> float:
-    """How telling a term is over all texts, and so many more without it; never negative."""
+    """How rare a term is among all texts and ``elsewhere`` more that do not have it; never negative."""
     total = sum(len(corpus.lengths) for corpus in corpora) + elsewhere
     holding = sum(len(corpus.of.get(term, ())) for corpus in corpora)
     return math.log(1 + (total - holding + 0.5) / (holding + 0.5))

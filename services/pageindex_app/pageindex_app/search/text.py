@@ -1,4 +1,4 @@
-"""Words, sentences and quotes: everything here is about finding text again where it stands."""
+"""Words, sentences and quotes, and how they are found again in a page's text."""
 
 import re
 import unicodedata

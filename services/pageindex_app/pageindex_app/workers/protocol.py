@@ -10,7 +10,7 @@ from ..base.failures import Failure
 
 
 class Connection(BaseModel):
-    """How the worker reaches the model, and how hard it may lean on it."""
+    """How the worker reaches the model, and how many calls it may make at the same time."""
 
     base_url: str
     model: str
@@ -30,7 +30,7 @@ class Connection(BaseModel):
                 "api_base": self.base_url,
                 "api_key": self.api_key,
                 "timeout": self.timeout_s,
-                # Room for the JSON around the words; a model that does not stop is stopped.
+                # Room for the JSON around the words. A model that does not stop by itself is stopped here.
                 "max_tokens": self.summary_max_words * 2 + 50,
                 "extra_headers": {"X-Request-Id": self.request_id},
             },

@@ -14,11 +14,11 @@ from .protocol import IndexJob, Line, Outcome, RenderJob, Reporter
 from .python_process import module_command, module_environment
 
 _LINE_BYTES = 1024 * 1024
-_JOBS_MOST = 200  # then a fresh process: what libraries leak does not add up
+_JOBS_MOST = 200  # then a fresh process, because libraries leak memory
 
 
 class WorkerProcess:
-    """Starts with its first job and again after each death. Not for two jobs at the same time."""
+    """Starts with its first job, and again whenever it has ended. It takes one job at a time."""
 
     def __init__(self, memory_mib: int) -> None:
         self._memory_mib = memory_mib

@@ -11,7 +11,7 @@ from ...answering.strategy import Support
 from ...documents.document import Document
 from ...search.page_search import SearchHit
 
-REPLY_CHARS = 60_000  # of document text or outline in one reply: what a model's window bears beside its work
+REPLY_CHARS = 60_000  # of document text or outline in one reply, so that a model's window has room for its work
 
 
 class DocumentEntry(BaseModel):

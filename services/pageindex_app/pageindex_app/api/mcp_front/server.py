@@ -31,8 +31,8 @@ class McpFront:
     async def running(self) -> AsyncIterator[None]:
         server = build(self._services)
         app = server.streamable_http_app(
-            stateless_http=True,  # nothing to lose in a restart, nothing that grows
-            # The gateway checks Host, and a foreign page cannot send the key: the app knows neither of its names.
+            stateless_http=True,  # sessions would be lost in a restart, and their number would grow
+            # The gateway checks Host, and a foreign page cannot send the key. The app does not know its own names.
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
         async with server.session_manager.run():
@@ -49,7 +49,7 @@ class McpFront:
 
 
 def build(services: Services) -> MCPServer[Any]:
-    """The server and its tools; none of them writes."""
+    """The server with its tools, which only read."""
     server: MCPServer[Any] = MCPServer("pageindex", title="PageIndex", instructions=INSTRUCTIONS, log_level="WARNING")
     tools = Tools(services)
     for tool in (

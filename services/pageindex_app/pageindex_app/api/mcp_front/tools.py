@@ -147,7 +147,7 @@ def _page_numbers(pages: str, last: int, name: str) -> list[int]:
 
 @contextmanager
 def _explained() -> Iterator[None]:
-    """Our refusals as MCP's: a sentence that the model reads."""
+    """Turns the app's refusals into errors of a tool, which the model reads."""
     try:
         yield
     except AppError as error:

@@ -55,7 +55,7 @@ def _respond(error: AppError) -> JSONResponse:
 
 
 def _status(error: AppError) -> int:
-    # OpenAI's clients send what got 409 again; an empty library will not have filled by then.
+    # OpenAI's clients repeat a request after a 409, and the library would still be empty.
     return 400 if error.code == "no_documents" else error.status
 
 

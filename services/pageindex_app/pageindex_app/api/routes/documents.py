@@ -1,4 +1,4 @@
-"""Routes about documents: bring, list, read, index anew, remove."""
+"""Routes about documents: upload, list, read, index anew, delete."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -11,7 +11,7 @@ router = APIRouter(tags=["service"])
 
 @router.get("/health")
 async def health() -> dict[str, str]:
-    """The process is alive; says nothing of what it depends on."""
+    """The process is alive, and its version. GET /ready looks at what it depends on."""
     return {"status": "alive", "version": __version__}
 
 

@@ -1,6 +1,6 @@
 """The web page: its files, and the headers that keep it to its own origin.
 
-The page is public and knows nothing; what it shows comes from the API, with the key that a person enters.
+The page is public and holds no data: what it shows comes from the API, with the key that a person enters.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
+from ...answering.questions import QUESTION_CHARS
 from ...base.errors import AppError
 
 WEB = Path(__file__).resolve().parents[2] / "web"
@@ -41,7 +42,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
-REVALIDATE = "no-cache"  # kept, but asked for again each time; the answer is a short 304
+REVALIDATE = "no-cache"  # a browser keeps it, but asks each time whether it changed; the answer is a short 304
 FOR_GOOD = "public, max-age=31536000, immutable"
 _TYPES = {
     ".js": "text/javascript; charset=utf-8",
@@ -81,7 +82,9 @@ def web_files() -> WebFiles:
     for name, content in contents.items():
         everything.update(f"{name}\0{len(content)}\0".encode() + content)
     version = everything.hexdigest()[:12]
-    page = contents.pop("index.html").replace(b"{{static}}", f"/static/{version}".encode())
+    page = contents.pop("index.html")
+    for slot, value in {"static": f"/static/{version}", "question_chars": str(QUESTION_CHARS)}.items():
+        page = page.replace(f"{{{{{slot}}}}}".encode(), value.encode())
     return WebFiles(version, _file("index.html", page), {name: _file(name, raw) for name, raw in contents.items()})
 
 

@@ -1,25 +1,28 @@
-// Where the key is entered. Without a gateway in front the app asks for none, and this never shows.
+// Signing in: where the key is entered. Without a gateway in front the app asks for no key, and this never shows.
 import { ApiError, getJson, key, onRefused } from "./api.js";
 import { fill, h, icon, setText } from "./dom.js";
 
+const MESSAGE = "pageindex-message"; // in sessionStorage, so that it survives a reload
 let opened = () => {};
-let isOpen = false;
+let signedIn = false;
 
-/** Resolves once the service lets us in; asks for the key when it must. */
-export async function enter() {
-  onRefused((error) => { if (isOpen) lock(error.message); });
+/** Resolves once the service accepts the key, or needs none; asks for the key when it must. */
+export async function signIn() {
+  onRefused(() => { if (signedIn) { keepRefusal(); signOut(); } });
   if (await accepted()) { open(); return; }
-  await ask("");
+  await ask();
 }
 
-/** Forget the key and ask again. */
-export function lock(message = "") {
-  isOpen = false;
+/** Forget the key and reload: a fresh page holds nothing of what the last person saw. */
+export function signOut() {
+  signedIn = false;
   key.forget();
-  // A fresh page holds nothing of what the last person saw; the message must survive that.
-  if (message) sessionStorage.setItem("pageindex-message", "The key is no longer accepted. Enter it again.");
   history.replaceState(null, "", location.pathname);
   location.reload();
+}
+
+function keepRefusal() {
+  sessionStorage.setItem(MESSAGE, "The key is no longer accepted. Enter it again.");
 }
 
 async function accepted() {
@@ -27,24 +30,24 @@ async function accepted() {
     await getJson("/api/documents?limit=1");
     return true;
   } catch (error) {
-    if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 403)) return true; // the page itself says what is wrong
-    if (key.get()) sessionStorage.setItem("pageindex-message", "The key is no longer accepted. Enter it again.");
+    if (!(error instanceof ApiError) || (error.status !== 401 && error.status !== 403)) return true; // the key is not what is wrong; the page says what is
+    if (key.get()) keepRefusal();
     key.forget();
     return false;
   }
 }
 
 function open() {
-  isOpen = true;
+  signedIn = true;
   document.body.dataset.state = "open";
-  document.getElementById("gate").replaceChildren();
+  document.getElementById("sign-in").replaceChildren();
   opened();
 }
 
 function ask() {
-  const gate = document.getElementById("gate");
-  const said = sessionStorage.getItem("pageindex-message") ?? "";
-  sessionStorage.removeItem("pageindex-message");
+  const root = document.getElementById("sign-in");
+  const said = sessionStorage.getItem(MESSAGE) ?? "";
+  sessionStorage.removeItem(MESSAGE);
   const field = h("input", { id: "key", type: "password", class: "field", autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true, "aria-describedby": "key-help key-error" });
   const fault = h("p", { id: "key-error", class: "fault", role: "alert" }, said);
   const reveal = h("button", { type: "button", class: "link", "aria-pressed": "false", on: { click: toggle } }, "Show");
@@ -81,14 +84,14 @@ function ask() {
       field.focus();
       field.select();
     }
-    fill(gate,
-      h("form", { class: "gate-card", novalidate: true, "aria-labelledby": "gate-title", on: { submit } },
-        h("div", { class: "gate-mark" }, icon("key")),
-        h("h1", { id: "gate-title" }, "Enter your key"),
+    fill(root,
+      h("form", { class: "sign-in-card", novalidate: true, "aria-labelledby": "sign-in-title", on: { submit } },
+        h("div", { class: "sign-in-mark" }, icon("key")),
+        h("h1", { id: "sign-in-title" }, "Enter your key"),
         h("p", { id: "key-help", class: "muted" }, "It is a client's key of this stack. It stays in this tab until you log out or close it."),
         h("div", { class: "field-head" }, h("label", { for: "key" }, "Key"), reveal),
         field, fault, send,
-        h("details", { class: "gate-help" },
+        h("details", { class: "sign-in-help" },
           h("summary", {}, "Where do I find it?"),
           h("p", {}, "Whoever runs the stack can print it:"),
           h("pre", {}, h("code", {}, "pulumi stack output api_key --show-secrets"))))); // pragma: allowlist secret

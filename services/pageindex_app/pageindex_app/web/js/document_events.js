@@ -1,4 +1,4 @@
-// Keeps the list of documents true: read once, then one stream of changes; read again after each gap.
+// Keeps the list of documents up to date: reads it, then follows the stream of events; reads it again after each gap.
 import { events, getJson, remove, request } from "./api.js";
 import { dropDocument, emit, on, putDocument, state } from "./store.js";
 
@@ -21,10 +21,10 @@ export async function loadDocuments() {
   emit("documents", null);
 }
 
-/** Follow changes for as long as the page is looked at. */
+/** Follow the events for as long as the page is visible. */
 export async function follow() {
   for (let wait = FIRST_WAIT_MS; ;) {
-    await looked();
+    await visible();
     const control = new AbortController();
     let watchdog;
     const heard = () => { clearTimeout(watchdog); watchdog = setTimeout(() => control.abort(), SILENCE_MS); };
@@ -48,7 +48,7 @@ export async function follow() {
       document.removeEventListener("visibilitychange", hidden);
     }
     if (!document.hidden) {
-      await pause(wait * (0.75 + Math.random() / 2)); // so that many pages do not come back at once
+      await pause(wait * (0.75 + Math.random() / 2)); // so that many pages do not reconnect at once
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     }
   }
@@ -61,7 +61,7 @@ function pause(milliseconds) {
   return new Promise((resolve) => { cutShort = resolve; setTimeout(resolve, milliseconds); });
 }
 
-function looked() {
+function visible() {
   if (!document.hidden) return Promise.resolve();
   return new Promise((resolve) => {
     document.addEventListener("visibilitychange", function seen() {
@@ -72,7 +72,7 @@ function looked() {
   });
 }
 
-/** Delete for good what an undo is still offered for, when the page is left. */
+/** When the page is left: delete the documents for which an undo is still offered. */
 export function finishRemovals() {
   for (const id of state.removing) remove(`/api/documents/${encodeURIComponent(id)}`, { keepalive: true }).catch(() => {});
 }
