@@ -1,4 +1,4 @@
-"""Answers as they are made, conversations, and what happens when somebody leaves."""
+"""Streams of answers and of events, and what happens when a client disconnects."""
 
 import json
 from collections.abc import Iterator
@@ -10,8 +10,6 @@ import pytest
 from conftest import settings_for
 from fake_model import FakeModel, fake_model
 from fastapi.testclient import TestClient
-from pageindex_app.answering.follow_up import in_context, last_turns
-from pageindex_app.answering.strategy import Turn
 from pageindex_app.api.factory import create_app
 from serving import served
 from waiting import until
@@ -126,53 +124,3 @@ def test_changes_of_documents_are_told_as_they_happen(live: tuple[httpx.Client, 
     assert data == {"id": made["id"]}
     assert [step for step in seen if step[1] in ("queued", "indexing", "ready")]
     assert seen[-2][1] == "ready"
-
-
-def test_a_conversation_keeps_what_was_said_and_belongs_to_one_client(client: TestClient) -> None:
-    alice, bob = {"X-Client": "alice"}, {"X-Client": "bob"}
-    made = client.post("/api/conversations", headers=alice)
-    assert made.status_code == 201
-    path = f"/api/conversations/{made.json()['id']}"
-    asked = {"question": QUESTION, "conversation_id": made.json()["id"]}
-    answer = client.post("/api/ask", json=asked, headers=alice).json()
-    assert answer["conversation_id"] == made.json()["id"]
-    kept = client.get(path, headers=alice).json()
-    assert kept["title"] == QUESTION
-    assert [message["role"] for message in kept["messages"]] == ["user", "assistant"]
-    assert kept["messages"][1]["answer"] == answer
-    (listed,) = client.get("/api/conversations", headers=alice).json()["conversations"]
-    assert (listed["id"], listed["title"], listed["messages"]) == (kept["id"], QUESTION, 2)
-    assert client.get("/api/conversations", headers=bob).json() == {"conversations": []}
-    assert client.get(path, headers=bob).status_code == 404
-    assert client.post("/api/ask", json=asked, headers=bob).status_code == 404
-    assert client.delete(path, headers=bob).status_code == 404
-    assert client.delete(path, headers=alice).status_code == 204
-    assert client.get(path, headers=alice).status_code == 404
-
-
-@pytest.mark.parametrize("identity", ["../../../etc/passwd", "..%2f..%2fx", "conv-" + "0" * 32, "conv-x"])
-def test_a_conversation_that_is_none_is_not_found(client: TestClient, identity: str) -> None:
-    assert client.get(f"/api/conversations/{identity}").status_code == 404
-
-
-def test_a_follow_up_is_read_with_the_question_before_it(client: TestClient) -> None:
-    conversation = client.post("/api/conversations").json()["id"]
-    client.post("/api/ask", json={"question": QUESTION, "conversation_id": conversation})
-    again = client.post("/api/ask", json={"question": "And who measured it?", "conversation_id": conversation}).json()
-    client.delete(f"/api/conversations/{conversation}")
-    assert [page for citation in again["citations"] for page in citation["pages"]] == [4]
-
-
-def test_only_questions_that_point_back_take_the_one_before_along() -> None:
-    said = [Turn("user", "How deep is the channel?"), Turn("assistant", "11.8 metres.")]
-    assert in_context("And how wide is it?", said) == "How deep is the channel? And how wide is it?"
-    assert in_context("Why?", said) == "How deep is the channel? Why?"
-    assert in_context("Who calibrates the tide buoy's sensor?", said) == "Who calibrates the tide buoy's sensor?"
-    assert in_context("And how wide is it?", []) == "And how wide is it?"
-
-
-def test_of_a_long_history_only_the_last_turns_are_shown() -> None:
-    turns = [Turn("user" if number % 2 == 0 else "assistant", "x" * 400) for number in range(20)]
-    kept = last_turns(turns)
-    assert kept == turns[-2:]
-    assert kept[0].role == "user"
