@@ -13,7 +13,7 @@ import pytest
 from pageindex_app.base.settings import CALLS_A_QUESTION, Settings
 from pydantic import ValidationError
 
-from planning.settings import PageIndexSettings
+from planning.settings.areas import PageIndexSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 MODEL = "http://model:8000/v1"
