@@ -13,7 +13,7 @@ TIMEOUT_S = 30.0  # the process itself ends after 10 s of computing
 _AT_ONCE = asyncio.Semaphore(2)
 
 
-async def quote_boxes(file: Path, page: int, quote: str) -> list[list[float]]:
+async def find_boxes(file: Path, page: int, quote: str) -> list[list[float]]:
     """Boxes around the words on a PDF's page, see quote_finder.py; none where they are not found."""
     async with _AT_ONCE:
         return await _find(file, page, quote)

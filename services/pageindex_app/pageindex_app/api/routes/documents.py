@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
 
 from ...base.errors import AppError
 from ...documents.document import Document
-from ...documents.quote_boxes import quote_boxes
+from ...documents.quote_boxes import find_boxes
 from ...documents.uploads import receive
 from ...search.page_search import search_pages
 from ...services import Services
@@ -120,7 +120,7 @@ async def get_page_image(
 
 
 @router.get("/api/documents/{document_id}/pages/{page}/boxes")
-async def get_quote_boxes(
+async def quote_boxes(
     services: AppServices, document_id: str, page: int, quote: Annotated[str, Query(min_length=1, max_length=2000)]
 ) -> dict[str, list[list[float]]]:
     """Boxes around a quote's words on a PDF's page: left, top, width, height as shares of the page.
@@ -130,7 +130,7 @@ async def get_quote_boxes(
     document = services.library.get(document_id)
     if document.kind != "pdf" or not 1 <= page <= (document.pages or 0):
         return {"boxes": []}
-    return {"boxes": await quote_boxes(services.library.original(document), page, quote)}
+    return {"boxes": await find_boxes(services.library.original(document), page, quote)}
 
 
 @router.get("/api/documents/{document_id}/file")
