@@ -95,7 +95,7 @@ class Bare:
     def __init__(self, model_url: str, key_file: str, storage: Path, **settings: Any) -> None:
         # Of the environment that this runs in, not of the program's.
         from pageindex import PageIndexLocalClient  # type: ignore[import-not-found]
-        from pageindex_app.settings import Settings  # type: ignore[import-not-found]
+        from pageindex_app.base.settings import Settings  # type: ignore[import-not-found]
 
         chosen = Settings(vllm_base_url=model_url, vllm_api_key_file=Path(key_file), **settings)
         self._settings = chosen

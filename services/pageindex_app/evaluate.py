@@ -20,18 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pageindex_app.answering import Source, final
-from pageindex_app.retrieval import Parts, retrieve
+from pageindex_app.answering.retrieval import Rankings, retrieve
+from pageindex_app.answering.strategy import Source, final
+from pageindex_app.answering.two_step import TwoStep
+from pageindex_app.base.settings import Settings
+from pageindex_app.documents.uploads import receive
 from pageindex_app.services import Services
-from pageindex_app.settings import Settings
-from pageindex_app.two_step import TwoStep
-from pageindex_app.uploads import receive
 
 SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 VARIANTS = {
-    "both": Parts(),
-    "words": Parts(model=False),
-    "tree": Parts(passages=False, sections=False),
+    "both": Rankings(),
+    "words": Rankings(model=False),
+    "tree": Rankings(passages=False, sections=False),
 }
 
 
@@ -83,13 +83,13 @@ def right(answer: str, words: list[str | list[str]]) -> bool:
 
 
 async def evaluate(services: Services, variant: str, asked: list[Question]) -> list[Result]:
-    parts = VARIANTS[variant]
-    strategy = TwoStep(services.model, services.settings, parts)
+    rankings = VARIANTS[variant]
+    strategy = TwoStep(services.model, services.settings, rankings)
     sources = [Source(services.library.index(document), document) for document in services.library.ready()]
     results = []
     for number, question in enumerate(asked, 1):
         documents = [source.index for source in sources]
-        found = await retrieve(question.text, documents, services.model, services.settings, parts)
+        found = await retrieve(question.text, documents, services.model, services.settings, rankings)
         pages = [(document.name, page) for document, page in found.pages]
         started = time.monotonic()
         answer = await final(strategy.stream(question.text, sources))

@@ -7,13 +7,13 @@ from types import FrameType
 import uvicorn
 from pydantic import ValidationError
 
-from .factory import create_app
-from .logs import configure_logging
-from .settings import Settings
+from .api.factory import create_app
+from .base.logs import configure_logging
+from .base.settings import Settings
 
 
 class Server(uvicorn.Server):
-    """Ends the streams of changes when it is told to stop: nobody would ever close them."""
+    """Ends the streams of document events when it is told to stop: nothing else would ever close them."""
 
     def __init__(self, config: uvicorn.Config, end_streams: Callable[[], None]) -> None:
         super().__init__(config)
@@ -31,7 +31,8 @@ def main() -> None:
     except ValidationError as error:
         for fault in error.errors():
             name = str(fault["loc"][0]).upper()
-            print(f"{name}: {fault['msg']} (it is {fault['input']!r})", file=sys.stderr)
+            found = "it is not set" if fault["type"] == "missing" else f"it is {fault['input']!r}"
+            print(f"{name}: {fault['msg']} ({found})", file=sys.stderr)
         sys.exit(2)
     app = create_app(settings)
     config = uvicorn.Config(
@@ -43,7 +44,7 @@ def main() -> None:
         server_header=False,
         timeout_graceful_shutdown=20,
     )
-    Server(config, app.state.services.library.changes.end).run()
+    Server(config, app.state.services.library.events.end).run()
 
 
 if __name__ == "__main__":

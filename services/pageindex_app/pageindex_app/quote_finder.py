@@ -1,6 +1,6 @@
 """`python -m pageindex_app.quote_finder`: where quoted words stand on a page of a PDF. Job on stdin, boxes on stdout.
 
-A process of its own for each question: PDFium may crash on a hostile file, and then only this is lost.
+Each request gets a process of its own: PDFium may crash on a hostile file, and then only this is lost.
 """
 
 import ctypes
@@ -60,7 +60,7 @@ def boxes(page: Any, quote: str) -> list[Box]:
 
 
 def _shown(page: Any, left: float, bottom: float, right: float, top: float) -> Box:
-    """From the file's coordinates to shares of the shown page; PDFium knows its cut and its turn."""
+    """From the file's coordinates to shares of the shown page; PDFium applies the page's crop and rotation."""
     (x1, y1), (x2, y2) = _at(page, left, top), _at(page, right, bottom)
     return [round(value, 5) for value in (min(x1, x2), min(y1, y2), abs(x2 - x1), abs(y2 - y1))]
 

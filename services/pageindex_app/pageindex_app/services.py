@@ -1,26 +1,25 @@
-"""What the routes work with, built once from the settings."""
+"""The parts of the app, built once from the settings and given to whoever needs them."""
 
 from dataclasses import dataclass
 
-from .agent import Agent
-from .answering import Strategy
-from .conversations import Conversations
-from .indexing import Indexer
-from .library import Library
-from .library_search import LibrarySearch
-from .metrics import Metrics
-from .model import ModelClient
-from .page_images import PageImages
-from .questions import Questions
-from .settings import Settings
-from .two_step import TwoStep
+from .answering.agent import Agent
+from .answering.conversations import Conversations
+from .answering.questions import Questions
+from .answering.strategy import Strategy
+from .answering.two_step import TwoStep
+from .base.metrics import Metrics
+from .base.settings import Settings
+from .documents.library import Library
+from .documents.library_metrics import LibraryCollector
+from .documents.page_images import PageImages
+from .indexing.indexer import Indexer
+from .model.client import ModelClient
 
 
 @dataclass(frozen=True)
 class Services:
     settings: Settings
     library: Library
-    library_search: LibrarySearch
     page_images: PageImages
     metrics: Metrics
     model: ModelClient
@@ -32,7 +31,7 @@ class Services:
     def build(cls, settings: Settings) -> "Services":
         """Nothing is started or read yet."""
         library = Library(settings)
-        metrics = Metrics(library)
+        metrics = Metrics(LibraryCollector(library))
         model = ModelClient(settings, metrics)
         strategy: Strategy = (
             Agent(model, settings, library.pageindex_dir)
@@ -42,7 +41,6 @@ class Services:
         return cls(
             settings=settings,
             library=library,
-            library_search=LibrarySearch(library),
             page_images=PageImages(settings, library),
             metrics=metrics,
             model=model,

@@ -1,6 +1,6 @@
 """The worker's side: `python -m pageindex_app.worker_main <memory in MiB> [warm]`.
 
-Jobs come on stdin and lines go to stdout, see jobs.py.
+Jobs come on stdin and lines go to stdout, see workers/protocol.py.
 """
 
 import json
@@ -10,14 +10,13 @@ import queue
 import resource
 import sys
 import threading
-from collections.abc import Callable
 
-from .failures import Failure
-from .jobs import IndexJob, Line, Outcome, RenderJob, Report
-from .settings import MIB
+from .base.failures import Failure
+from .base.logs import configure_logging
+from .base.settings import MIB
+from .workers.protocol import IndexJob, Line, Outcome, RenderJob, Reporter
 
 log = logging.getLogger(__name__)
-Reporter = Callable[[Report], None]
 
 
 def main() -> None:
@@ -27,8 +26,6 @@ def main() -> None:
     limit = int(sys.argv[1]) * MIB
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    from .logs import configure_logging
-
     configure_logging()
     jobs: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_listen, args=(jobs,), daemon=True).start()
@@ -46,14 +43,14 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """The imports of an indexing job take seconds: done before there is one."""
-    from . import index_work  # noqa: F401, I001  (first: it keeps the others off the internet)
+    """Do the imports of an indexing job, which take seconds, before there is a job."""
+    from .indexing import index_file  # noqa: F401, I001  (first: it keeps the others off the internet)
     import litellm  # noqa: F401
     import pageindex.flash  # noqa: F401
 
 
 def _listen(jobs: queue.Queue[str]) -> None:
-    """A service that is gone wants no answer: the end of stdin is the end of the process."""
+    """Queue what comes on stdin. When it ends, the service is gone, and so the process ends."""
     for line in sys.stdin:
         jobs.put(line)
     os._exit(0)
@@ -62,10 +59,10 @@ def _listen(jobs: queue.Queue[str]) -> None:
 def _run(raw: str, report: Reporter) -> Outcome:
     try:
         if json.loads(raw)["task"] == "render":
-            from .rendering import render
+            from .documents.rendering import render
 
             return Outcome(failure=render(RenderJob.model_validate_json(raw)))
-        from .index_work import index
+        from .indexing.index_file import index
 
         return index(IndexJob.model_validate_json(raw), report)
     except MemoryError:

@@ -14,12 +14,12 @@ for folder in (ROOT / "services/pageindex_app", Path(__file__).parent):
 
 if importlib.util.find_spec("pageindex") is None:
     # The app's dependencies are its own (services/pageindex_app/requirements.txt), not the program's.
-    collect_ignore_glob = ["test_*.py"]
+    collect_ignore_glob = ["test_*.py", "*/test_*.py"]
 else:
     from fake_model import KEY, FakeModel, fake_model
     from fastapi.testclient import TestClient
-    from pageindex_app.factory import create_app
-    from pageindex_app.settings import Settings
+    from pageindex_app.api.factory import create_app
+    from pageindex_app.base.settings import Settings
     from waiting import indexed
 
     SAMPLES = ROOT / "samples"

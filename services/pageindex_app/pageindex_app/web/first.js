@@ -8,7 +8,7 @@ try {
   // Storage may be forbidden; then the system's theme holds.
 }
 
-// A script that was lost on the way leaves an empty page: load it again, a few times, then say so.
+// The page stays empty when a script does not arrive: reload it a few times, then say so.
 const LOADS_MOST = 4;
 addEventListener("error", (event) => {
   if (!(event.target instanceof HTMLScriptElement || event.target instanceof HTMLLinkElement)) return;

@@ -1,4 +1,4 @@
-// One question and its answer: stages while it is made, then words, what they rest on, and citations.
+// One question and its answer: stages while it is made, then its words, its support and its citations.
 import { fill, h, icon, iconButton, setText } from "./dom.js";
 import { plural, unit } from "./format.js";
 import { markdown } from "./markdown.js";
@@ -48,7 +48,7 @@ export class Turn {
     this.prose.classList.toggle("writing", Boolean(this.text) && !this.ended);
   }
 
-  /** The whole answer is the truth; the words that streamed may differ. */
+  /** Show the checked answer; the words that were streamed may differ from it. */
   finish(answer) {
     this.end(answer.answer);
     this.element.dataset.support = answer.support;

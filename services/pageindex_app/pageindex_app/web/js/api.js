@@ -8,7 +8,7 @@ export class ApiError extends Error {
     Object.assign(this, { status, code, hint });
   }
 
-  /** The model or its server is away; asking again later mends it. */
+  /** Whether the same request may succeed later: the model or its server is away. */
   get passes() { return this.status === 503 || this.status === 429 || this.status === 0 || this.code === "model_unavailable"; }
 }
 
@@ -37,7 +37,7 @@ export async function request(method, path, { json, accept, signal, keepalive } 
 
 const PAUSES_MS = [300, 1200];
 
-/** A network that changes drops what is under way; what only reads is asked for again. */
+/** A change of network drops running requests; those that only read are sent again. */
 async function fetched(path, options) {
   for (let attempt = 0; ; attempt += 1) {
     try {
@@ -52,7 +52,7 @@ async function fetched(path, options) {
   }
 }
 
-/** The service's own words where it has some; ours where a proxy answered in between. */
+/** The error in the service's own words; in the page's where a proxy answered instead. */
 export function failed(status, text) {
   let error = {};
   try { error = JSON.parse(text).error ?? {}; } catch { /* no JSON: a proxy's page */ }

@@ -1,4 +1,4 @@
-// Swagger UI for whoever has the key: its files lie behind it, and a link cannot send it, so they are fetched.
+// Swagger UI for whoever has the key. Its files need the key, and a link cannot send it: so they are fetched.
 import { getBlob, getJson, key } from "./api.js";
 
 const note = document.getElementById("note");

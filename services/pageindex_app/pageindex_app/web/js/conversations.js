@@ -1,4 +1,4 @@
-// What was asked before: list, take up again, delete.
+// Earlier conversations: list, continue, delete.
 import { getJson, postJson, remove } from "./api.js";
 import { fill, h, iconButton } from "./dom.js";
 import { ago, plural } from "./format.js";
@@ -6,7 +6,7 @@ import { emit, on, show, state } from "./store.js";
 import { toast } from "./toast.js";
 
 let list;
-const hidden = new Set(); // deleted, while the undo is offered
+const hidden = new Set(); // ids of deleted ones, as long as the undo is offered
 
 export function conversationsPanel() {
   list = h("div", { class: "library-scroll" });
@@ -77,7 +77,7 @@ function removeWithUndo(id, name) {
   });
 }
 
-/** Delete for good what an undo is still offered for, when the page is left. */
+/** When the page is left: delete those for which an undo is still offered. */
 export function finishConversationRemovals() {
   for (const id of hidden) remove(`/api/conversations/${encodeURIComponent(id)}`, { keepalive: true }).catch(() => {});
 }

@@ -1,4 +1,4 @@
-// Elements are made, never parsed: no text of a document or an answer can become markup.
+// Makes elements without ever parsing markup: no text of a document or an answer can become an element.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -71,7 +71,7 @@ const PATHS = {
   warning: "M12 4l9 16H3zM12 10v5M12 17.400v.200",
 };
 
-/** A line icon; it says nothing to a screen reader, its button does. */
+/** A line icon, hidden from screen readers: the button around it has the name. */
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", class: "icon", "aria-hidden": "true" })) {

@@ -1,4 +1,4 @@
-// The documents: bring, find, choose what to ask, see how indexing goes.
+// The list of documents: upload, find, choose which ones are asked, see how indexing goes.
 import { getJson } from "./api.js";
 import { fill, h, icon, setText } from "./dom.js";
 import { plural, unit } from "./format.js";
@@ -58,7 +58,7 @@ function taken(event) {
 }
 
 let waiting = false;
-function soon() { // many changes come at once; one drawing is enough
+function soon() { // many events come at once; one drawing is enough
   if (waiting) return;
   waiting = true;
   requestAnimationFrame(() => { waiting = false; draw(); });
@@ -108,7 +108,7 @@ function place(list, items, known, make, keyOf = (item) => item) {
 
 function drawFilters(counts) {
   const worth = Object.keys(FILTERS).filter((name) => name === "all" || counts[name]);
-  parts.filters.hidden = worth.length < 3; // one kind only: nothing to tell apart
+  parts.filters.hidden = worth.length < 3; // all have the same status: there is nothing to filter
   if (parts.filters.hidden) { filter = "all"; return; }
   for (const name of Object.keys(FILTERS)) {
     let label = parts.filters.querySelector(`[data-filter="${name}"]`);
@@ -177,9 +177,9 @@ async function searchText(number) {
   try {
     ({ hits } = await getJson(`/api/search?limit=8&q=${encodeURIComponent(query)}`));
   } catch {
-    return; // names are found all the same
+    return; // the search by name works without it
   }
-  if (number !== asked) return; // typed on in the meantime
+  if (number !== asked) return; // the query has changed in the meantime
   fill(parts.hits,
     h("h2", { class: "hits-title" }, hits.length ? "In the text" : "Not found in any text"),
     h("ul", { class: "rows", "aria-label": "Found in the text" }, hits.map((hit) => h("li", {},

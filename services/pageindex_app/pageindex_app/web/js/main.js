@@ -1,12 +1,12 @@
 // Puts the page together, and keeps its place in the address: which document, page and conversation.
 import { key } from "./api.js";
 import { conversationsPanel, finishConversationRemovals, loadConversations, take } from "./conversations.js";
+import { finishRemovals, follow, loadDocuments } from "./document_events.js";
 import { fill, h, icon, iconButton, setText } from "./dom.js";
-import { enter, lock } from "./gate.js";
 import { focusSearch, libraryPanel } from "./library.js";
-import { finishRemovals, follow, loadDocuments } from "./live.js";
 import { close, readerPanel } from "./reader.js";
 import { watchReadiness } from "./readiness.js";
+import { signIn, signOut } from "./sign_in.js";
 import { closeDocument, emit, on, openDocument, show, state } from "./store.js";
 import { stopAnswer, talkPanel } from "./talk.js";
 import { themeButton } from "./theme.js";
@@ -18,7 +18,7 @@ function drawBar() {
   fill(byId("bar-end"),
     h("a", { class: "bar-link", href: new URL("../api.html", import.meta.url).pathname }, "API"),
     themeButton(),
-    key.get() && iconButton("leave", "Log out", () => lock(), { id: "leave" }));
+    key.get() && iconButton("leave", "Log out", () => signOut(), { id: "leave" }));
   const views = { library: "Documents", talk: "Ask" };
   fill(byId("views"), Object.entries(views).map(([view, name]) => h("button", { type: "button", "data-to": view, on: { click: () => { if (state.open) closeDocument(); show(view); } } }, name)));
   const mark = () => { for (const button of byId("views").children) button.setAttribute("aria-current", String(button.dataset.to === document.body.dataset.view)); };
@@ -95,17 +95,17 @@ function keys(event) {
 }
 
 async function start() {
-  // A file that misses its place must not replace the page, not even while the key is asked for.
+  // A file that is dropped anywhere must not replace the page, not even while the key is asked for.
   for (const type of ["dragover", "drop"]) addEventListener(type, (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); });
-  sessionStorage.removeItem("pageindex-loads"); // all scripts are here: see first.js
+  sessionStorage.removeItem("pageindex-loads"); // all scripts have loaded: see first.js
   fill(byId("bar-end"), themeButton());
-  await enter();
+  await signIn();
   drawBar();
   drawLibrary();
   talkPanel(byId("talk"));
   readerPanel(byId("reader"));
   acceptDrops();
-  document.querySelector(".skip").addEventListener("click", (event) => { // the address holds the page's place, no anchors
+  document.querySelector(".skip").addEventListener("click", (event) => { // the address's fragment holds the page's place, so an anchor cannot be there
     event.preventDefault();
     if (document.body.dataset.view !== "talk" && byId("question").offsetParent === null) { closeDocument(); show("talk"); }
     byId("question").focus();

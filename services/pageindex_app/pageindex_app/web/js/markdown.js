@@ -1,4 +1,4 @@
-// A small subset of Markdown, made of elements and text nodes only. Links stay text: a document is no one to trust.
+// A small subset of Markdown, made of elements and text nodes only. Links stay text, because a document is not trusted.
 import { h } from "./dom.js";
 
 const INLINE = /(`+)([^`]|[^`][\s\S]*?[^`])\1|\*\*([^\s*](?:[\s\S]*?[^\s*])?)\*\*|(?<![\w*])\*([^\s*](?:[^*]*[^\s*])?)\*(?!\w)|!?\[([^\]]*)\]\(([^)\s]*)(?:\s[^)]*)?\)/g;

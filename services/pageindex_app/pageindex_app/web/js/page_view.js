@@ -5,8 +5,8 @@ import { mark } from "./marks.js";
 import { markdown } from "./markdown.js";
 import { unit } from "./format.js";
 
-const WIDTHS = [800, 1400, 2000]; // of those that the service draws
-const KEPT = 16; // pictures that stay at hand for turning back
+const WIDTHS = [800, 1400, 2000]; // some of the service's own, see page_images.py
+const KEPT = 16; // pictures kept for turning back
 const pictures = new Map(); // path -> promise of an object URL
 
 export function picture(id, page, width) {
@@ -22,7 +22,7 @@ export function picture(id, page, width) {
       pictures.delete(old);
       url.then(URL.revokeObjectURL, () => {});
     }
-  } else { // used last stays longest
+  } else { // moved to the end: the one used last is dropped last
     pictures.delete(path);
     pictures.set(path, found);
   }

@@ -1,4 +1,4 @@
-// A document: its tree beside its pages.
+// The reader: a document's tree beside its pages.
 import { getBlob, getJson } from "./api.js";
 import { announce, fill, h, icon, iconButton, setText } from "./dom.js";
 import { kindName, plural, size, unit } from "./format.js";
@@ -10,8 +10,8 @@ import { Tree, treeNote } from "./tree.js";
 let parts;
 let showing = null; // id of the document whose tree is drawn
 let mode = "picture"; // or "text", kept from document to document
-let turn = 0; // of the page, so that a late answer never replaces a newer one
-let before = null; // what had the focus when the reader opened
+let turn = 0; // counts page turns, so that a late answer never replaces a newer one
+let before = null; // the element that had the focus when the reader opened
 
 export function readerPanel(root) {
   const tree = new Tree((page) => go(page));
@@ -182,7 +182,7 @@ function keys(event) {
 
 function askThis() {
   chooseOnly([state.open.id]);
-  if (!matchMedia("(min-width: 1000px)").matches) { // there is room for one of both only
+  if (!matchMedia("(min-width: 1000px)").matches) { // there is room for the tree or the page only
     closeDocument();
     show("talk");
   }

@@ -1,4 +1,4 @@
-// One row of the list: a document or an upload. A row is made once and then kept true.
+// One row of the list: a document or an upload. A row is made once and then updated.
 import { postJson, remove } from "./api.js";
 import { coded, fill, h, icon, iconButton, setAttributes, setText } from "./dom.js";
 import { ago, kindName, plural, progressText, unit } from "./format.js";
@@ -91,7 +91,7 @@ export async function reindex(id) {
   }
 }
 
-/** Gone from the page at once, from the service when the undo has passed. */
+/** Remove it from the page at once, and from the service when the undo is no longer offered. */
 export function removeWithUndo(id) {
   const { name } = state.documents.get(id);
   state.removing.add(id);

@@ -1,4 +1,4 @@
-// What the parts of the page share, and how they hear of changes.
+// The state that the parts of the page share, and the events by which they hear of its changes.
 
 export const state = {
   documents: new Map(), // id -> document, as the API gives it

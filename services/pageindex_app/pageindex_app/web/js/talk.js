@@ -1,4 +1,4 @@
-// Where questions are asked: the conversation, and the field below it.
+// Asking: the conversation, and the field for the next question below it.
 import { ApiError, events, getJson, request } from "./api.js";
 import { Turn } from "./answer.js";
 import { begin, loadConversations, take } from "./conversations.js";
@@ -6,14 +6,13 @@ import { announce, fill, h, icon, iconButton, setText } from "./dom.js";
 import { plural } from "./format.js";
 import { asked, chooseOnly, emit, on, readyDocuments, show, state, visibleDocuments } from "./store.js";
 
-const LONGEST = 4000;
 let parts;
 let running = null; // AbortController of the answer that is being made
-let hasty = false; // a question was sent before the list of documents had come
+let sendOnceLoaded = false; // a question was sent before the list of documents had come
 let shown = null; // id of the conversation on the page
 
 export function talkPanel(root) {
-  const field = h("textarea", { id: "question", rows: "1", maxlength: LONGEST, "aria-label": "Your question", placeholder: "Ask your documents", enterkeyhint: "send", on: { input: grow, keydown: typed } });
+  const field = h("textarea", { id: "question", rows: "1", maxlength: document.body.dataset.questionChars, "aria-label": "Your question", placeholder: "Ask your documents", enterkeyhint: "send", on: { input: grow, keydown: typed } });
   parts = {
     field,
     turns: h("ol", { class: "turns", "aria-label": "Conversation" }),
@@ -32,7 +31,7 @@ export function talkPanel(root) {
       parts.scope, h("div", { class: "composer-box" }, field, parts.send)));
   for (const topic of ["documents", "chosen", "readiness"]) on(topic, drawScope);
   on("documents", drawWelcome);
-  on("documents", () => { if (hasty && state.loaded) { hasty = false; send(); } });
+  on("documents", () => { if (sendOnceLoaded && state.loaded) { sendOnceLoaded = false; send(); } });
   on("conversations", drawTitle);
   on("take", (id) => (id === null ? clear() : load(id)));
   drawScope();
@@ -47,7 +46,7 @@ function typed(event) {
   }
 }
 
-/** Escape anywhere: the first thing it may end is a running answer. */
+/** Escape stops a running answer before it closes anything. Returns whether there was one. */
 export function stopAnswer() {
   if (!running) return false;
   running.abort();
@@ -62,7 +61,7 @@ function grow() {
 async function send() {
   const question = parts.field.value.trim();
   if (!question || running) { parts.field.focus(); return; }
-  if (!state.loaded) { hasty = true; return; } // sent when it is known which documents there are
+  if (!state.loaded) { sendOnceLoaded = true; return; } // sent when it is known which documents there are
   if (!readyDocuments().length) {
     announce("There is no document to ask yet.");
     parts.scope.classList.remove("nudge");
@@ -111,7 +110,7 @@ async function ask(question, again = null) {
   } finally {
     running = null;
     drawSend();
-    settle(turn.element);
+    settle();
     loadConversations();
   }
 }
@@ -127,7 +126,7 @@ async function follow(response, turn, signal) {
     } else if (event === "token") turn.token(data.text);
     else if (event === "answer") answer = data;
     else if (event === "error") throw new ApiError(data.error.code === "model_unavailable" ? 503 : 500, data.error.code, data.error.message, data.error.code === "model_unavailable" ? "Ask again when the note at the top is gone." : data.error.hint);
-    settle(turn.element);
+    settle();
   }
   if (!answer) throw new ApiError(0, "broken", "The answer broke off.", "Ask again.");
   return answer;
@@ -155,7 +154,7 @@ function clear() {
   drawTitle();
 }
 
-/** Take a kept conversation up again. */
+/** Show a kept conversation, to continue it. */
 export async function load(id) {
   if (id === shown) return;
   running?.abort();

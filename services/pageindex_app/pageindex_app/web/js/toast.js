@@ -21,7 +21,7 @@ export function toast(text, { action, gone, tone = "plain" } = {}) {
     iconButton("clear", "Dismiss", () => end(false), { class: "small" }),
   );
   const start = () => { timer = setTimeout(() => end(false), LASTS_MS); };
-  // Whoever is about to press the button is not hurried.
+  // The time stops while somebody is about to press the button.
   for (const type of ["pointerenter", "focusin"]) element.addEventListener(type, () => clearTimeout(timer));
   for (const type of ["pointerleave", "focusout"]) element.addEventListener(type, () => { clearTimeout(timer); start(); });
   region.append(element);

@@ -1,4 +1,4 @@
-// PageIndex's tree of a document, as a tree that keys can walk.
+// PageIndex's tree of a document, which can be walked with the keyboard.
 import { fill, h, icon, setText } from "./dom.js";
 import { pageRange } from "./format.js";
 
@@ -41,7 +41,7 @@ export class Tree {
       const closer = !best || Number(item.dataset.level) > Number(best.dataset.level) || last - first < Number(best.dataset.last) - Number(best.dataset.first);
       if (first <= page && page <= last && (closer && (!best || best.contains(item) || first >= Number(best.dataset.first)))) best = item;
     }
-    // The section that was chosen by hand keeps the mark as long as the page is its.
+    // A section that was chosen keeps the mark as long as it holds the page.
     const kept = this.chosen && Number(this.chosen.dataset.first) <= page && page <= Number(this.chosen.dataset.last) ? this.chosen : best;
     for (const item of this.element.querySelectorAll('[aria-selected="true"]')) if (item !== kept) item.setAttribute("aria-selected", "false");
     if (!kept) return;

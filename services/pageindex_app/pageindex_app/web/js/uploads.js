@@ -1,4 +1,4 @@
-// Files on their way in: dropped, chosen, or found in a folder; a few at a time, each with its own fate.
+// Uploads: files that were dropped, chosen or found in a folder. A few at a time, and one that fails stops no other.
 import { upload } from "./api.js";
 import { plural } from "./format.js";
 import { emit, putDocument } from "./store.js";
@@ -15,7 +15,7 @@ export function addFiles(files) {
   const fit = files.filter((file) => ENDINGS.some((ending) => file.name.toLowerCase().endsWith(ending)));
   const rest = files.length - fit.length;
   if (rest && fit.length) toast(`${plural(rest, "file")} left out: only PDF, Markdown and text are read.`);
-  // Nothing but other kinds: the service says itself what it thinks of each.
+  // All are of other kinds: they are sent, so that the service says of each why it is refused.
   for (const file of fit.length || files.length > 5 ? fit : files) uploads.push({ name: file.name, file, share: 0, error: null, stop: null });
   if (!fit.length && files.length > 5) toast(`None of the ${files.length} files is a PDF, Markdown or text.`, { tone: "bad" });
   emit("uploads");
@@ -24,7 +24,7 @@ export function addFiles(files) {
 
 function next() {
   for (const entry of uploads) {
-    if (running >= AT_ONCE) return; // the next that ends calls again
+    if (running >= AT_ONCE) return; // called again when one of them ends
     if (!entry.error && !entry.stop && !entry.pausing) start(entry);
   }
 }
@@ -59,7 +59,7 @@ function pause(entry) {
   setTimeout(() => { entry.pausing = false; next(); }, 1000 * 2 ** entry.tries);
 }
 
-const knownNames = []; // said once for all files of a drop
+const knownNames = []; // told in one message for all files of a drop
 function tellKnown() {
   if (knownNames.length) toast(knownNames.length === 1 ? `“${knownNames[0]}” is here already.` : `${knownNames.length} files are here already.`);
   knownNames.length = 0;
@@ -99,7 +99,7 @@ async function collect(entry, files) {
   }
 }
 
-/** The whole page takes files. */
+/** Let files be dropped anywhere on the page. */
 export function acceptDrops() {
   let depth = 0;
   const carries = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");

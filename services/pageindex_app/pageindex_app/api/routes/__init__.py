@@ -1,0 +1,4 @@
+"""The app's own routes: one module a subject, none of which imports another.
+
+Imports what lies beside it in `api`, but neither front.
+"""
