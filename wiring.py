@@ -30,7 +30,7 @@ from planning.gateway.config import INNER_PORT
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container
 from planning.hosts.ssh import host_facts, is_ssh
-from planning.memory.budget import bytes_on_disk
+from planning.memory.model_sizes import bytes_on_disk
 from planning.plan import StackPlan
 from planning.rules.scans import ocr_server
 from planning.services.vllm_command import STABLE_ALIAS

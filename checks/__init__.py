@@ -1,1 +1,4 @@
-"""What `up` asks of the finished stack. Knows URLs and a docker command line, nothing of Pulumi."""
+"""What `up` asks of the finished stack. Knows URLs and a docker command line, nothing of Pulumi.
+
+May import `host_access` and `planning`.
+"""

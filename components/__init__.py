@@ -1,4 +1,7 @@
-"""What runs on the host: one Pulumi component a file, each usable on its own from another program."""
+"""What runs on the host: one Pulumi component a file, each usable on its own from another program.
+
+May import `planning` and `host_access`.
+"""
 
 from components.checks import Checks, ChecksArgs, all_results
 from components.gateway import Gateway, GatewayArgs, GatewayHandle

@@ -1,1 +1,4 @@
-"""A GPU host in a box: what Docker Hub, Hugging Face and a Docker host provide, played on this machine."""
+"""A GPU host in a box: what Docker Hub, Hugging Face and a Docker host provide, played on this machine.
+
+May import `machine` and the image names of `planning`.
+"""

@@ -1,7 +1,8 @@
 """Turn the llama.cpp file of a Llama-shaped model into the safetensors that the model's Hub repository would hold.
 
 Run by ``lab.small_model`` in an environment that has numpy, the only dependency: the same conversion through
-transformers needs gigabytes of torch, and guesses the tokenizer's word splitting wrong.
+transformers needs gigabytes of torch, and guesses the tokenizer's word splitting wrong. This file is longer than most
+because it runs as one script, where nothing else of ours can be imported.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from lab.hub_faults import Fault, Faults
+from lab.hub_requests import Answer, byte_range, is_true
 from lab.hub_store import REPO_ID, HubFile, Snapshot, Store
 
 CHUNK = 2**18
@@ -26,16 +27,6 @@ MAX_BODY = 2**20
 
 API = re.compile(r"/api/models/(?P<repo>[^/]+(?:/[^/]+)??)(?:/(?P<verb>revision|tree|paths-info)/(?P<rest>.+))?")
 RESOLVE = re.compile(r"/(?P<repo>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<path>.+)")
-
-
-class Answer(Exception):
-    """An answer other than the one asked for."""
-
-    def __init__(self, status: int, message: str, code: str = "", headers: dict[str, str] | None = None):
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {}) | (headers or {})
 
 
 class HubServer(ThreadingHTTPServer):
@@ -145,7 +136,7 @@ class HubHandler(BaseHTTPRequestHandler):
         quoted, _, folder = rest.partition("/")
         snapshot, commit = self._snapshot(repo, unquote(quoted) or "main", token)
         if verb in (None, "revision"):
-            blobs = _is_true(query, "blobs")
+            blobs = is_true(query, "blobs")
             self._send_json(self.server.store.model_info(repo, snapshot, commit, blobs))
         elif verb == "paths-info":
             self._send_json(self._paths_info(snapshot, body))
@@ -153,7 +144,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self._send_tree(snapshot, commit, unquote(folder), query)
 
     def _send_tree(self, snapshot: Snapshot, commit: str, folder: str, query: dict[str, list[str]]) -> None:
-        entries = self.server.store.tree(snapshot, folder, _is_true(query, "recursive"))
+        entries = self.server.store.tree(snapshot, folder, is_true(query, "recursive"))
         if entries is None:
             raise Answer(404, f"{folder} does not exist on {commit}", "EntryNotFound", {"X-Repo-Commit": commit})
         start = int(query.get("cursor", ["0"])[0])
@@ -217,7 +208,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _send_file(self, file: HubFile, commit: str, fault: Fault | None) -> None:
-        start, end = _byte_range(self.headers.get("Range"), file.size)
+        start, end = byte_range(self.headers.get("Range"), file.size)
         partial = self.headers.get("Range") is not None and self.command == "GET"
         if not partial:
             start, end = 0, file.size
@@ -297,22 +288,3 @@ class HubHandler(BaseHTTPRequestHandler):
                 "client": self.client_address[0],
             }
         )
-
-
-def _is_true(query: dict[str, list[str]], key: str) -> bool:
-    return query.get(key, [""])[0].lower() in ("true", "1")
-
-
-def _byte_range(header: str | None, size: int) -> tuple[int, int]:
-    """Start and end (exclusive) of the one range asked for; 416 if it lies outside."""
-    if header is None:
-        return 0, size
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", header.strip())
-    if not found or not (found[1] or found[2]):
-        raise Answer(416, "Range Not Satisfiable", headers={"Content-Range": f"bytes */{size}"})
-    if not found[1]:
-        return max(0, size - int(found[2])), size
-    start, end = int(found[1]), int(found[2]) + 1 if found[2] else size
-    if start >= size or end <= start:
-        raise Answer(416, "Range Not Satisfiable", headers={"Content-Range": f"bytes */{size}"})
-    return start, min(end, size)

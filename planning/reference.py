@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 
 from planning.hosts.images import image_names
 from planning.hosts.minimum_versions import DOCKER_REFUSED, DOCKER_WANTED, DRIVER_FOR_CUDA_13, NGINX, VLLM
-from planning.memory.budget import weights_gib
 from planning.memory.cards import CARDS
+from planning.memory.model_sizes import weights_gib
 from planning.models.catalog import catalog
 from planning.settings.areas import StackSecrets, StackSettings, VllmSettings
 from planning.settings.errors import NAMESPACE

@@ -1,6 +1,6 @@
 """Pulumi's CLI, Python language host and plugins, built from Go modules where Pulumi's download site can't be reached.
 
-Standard library only: it runs on a machine where nothing is installed yet.
+Imports the standard library and `machine` only: it runs on a machine where nothing is installed yet.
 """
 
 from toolchain.installation import Toolchain

@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from math import floor
 
 from planning.memory.cards import Card
+from planning.memory.model_sizes import GIB, WIDE_BYTES, kv_bytes, weights_gib
 from planning.settings.model import Architecture, InlineModel
 from planning.settings.vllm import VllmSettings
 
-GIB = 2**30
 Version = tuple[int, int, int]
 
-BLOCK_TOKENS = 16  # KV cache is handed out in blocks; on the CPU in blocks of 128
-CPU_BLOCK_TOKENS = 128
-WIDE_BYTES = 2  # bytes of an unquantized weight and of a value in a step
+BLOCK_TOKENS = 16  # KV cache is handed out in blocks
 
 # Fitted to the 18 architectures that vLLM 0.19 was measured with on an H100, 8192 tokens and 1024 sequences a step
 # (llm-d-planner, accuracy/accuracy_report.md): within 0.09 GiB of each. Most of the peak is the sampler's: copies of
@@ -44,8 +42,6 @@ PINNED_SINCE, PINNED_UNTIL = (0, 21, 0), (0, 32, 0)
 # Taken before vLLM measures what is free: CUDA context, measured 0.50 on an RTX 5090 (30.86 of 31.36 GiB free), and
 # NCCL's buffers, measured 0.9-1.13 together on two (30.27 and 30.5 of 31.4 GiB free).
 CONTEXT_GIB, NCCL_GIB = 0.5, 0.6
-# Of device cpu: Python, PyTorch and vLLM's processes; 3.3 GiB with 2 GiB of KV cache, which is touched only when used.
-CPU_PROCESS_GIB = 3.0
 DOUBT_GIB = 0.5  # a plan that fits with less to spare than this is called tight
 
 
@@ -188,45 +184,6 @@ def _runtime_gib(vllm: VllmSettings, card: Card) -> float:
     return RUNTIME_BLACKWELL_GIB if card.compute_capability >= 12 else RUNTIME_GIB
 
 
-def weights_gib(model: InlineModel, vllm: VllmSettings, layers: int | None = None, stage: int = 0) -> float:
-    """Weights of one card of a stage with ``layers`` layers, GiB."""
-    shape = model.architecture
-    if shape is None:
-        raise ValueError(f"{model.repo} has no dimensions")
-    layers = shape.layers if layers is None else layers
-    wide = 4 if vllm.dtype == "float32" else WIDE_BYTES
-    ends = (shape.embedding_parameters + shape.head_parameters + shape.vision_parameters) * wide
-    if model.bytes_on_disk and wide == WIDE_BYTES and (model.quantization or vllm.quantization is None):
-        inner = max(0.0, model.bytes_on_disk - ends)  # exact, whatever the layers are made of
-    else:
-        inner = _layer_bytes(model, shape, vllm, wide)
-    here = inner * layers / shape.layers
-    stages = vllm.pipeline_parallel_size
-    if stage == 0:
-        here += (shape.embedding_parameters + shape.vision_parameters) * wide
-    if stage == stages - 1:
-        tied = shape.tied_embeddings and stages > 1  # the last stage keeps a copy of its own
-        here += (shape.embedding_parameters if tied else shape.head_parameters) * wide
-    return here / vllm.tensor_parallel_size / GIB
-
-
-def _layer_bytes(model: InlineModel, shape: Architecture, vllm: VllmSettings, wide: int) -> float:
-    """All layers' weights, bytes."""
-    if model.quantization:
-        kept = model.quantization.unquantized_parameters
-        packed = (shape.linear_parameters - kept) * model.quantization.bytes_per_weight
-        return packed + (kept + shape.small_parameters) * wide
-    each = 1.0 if vllm.quantization == "fp8" else float(wide)  # quantized while loading
-    return shape.linear_parameters * each + shape.small_parameters * wide
-
-
-def kv_bytes(vllm: VllmSettings) -> int:
-    """Bytes of one value in KV cache."""
-    if vllm.kv_cache_dtype.startswith("fp8"):
-        return 1
-    return 4 if vllm.dtype == "float32" and vllm.kv_cache_dtype == "auto" else WIDE_BYTES
-
-
 def batched_tokens(vllm: VllmSettings, card: Card) -> int:
     """Tokens in one step: the stack's, else vLLM's default for the card (engine/arg_utils.py, get_batch_defaults)."""
     if vllm.max_num_batched_tokens:
@@ -266,50 +223,3 @@ def graph_count(max_num_seqs: int) -> int:
 
     largest = min(2 * max_num_seqs, 512)
     return sizes(largest) + sizes(min(max_num_seqs, largest))
-
-
-@dataclass(frozen=True, kw_only=True)
-class CpuPlan:
-    """What one replica on the CPU will have."""
-
-    weights: float
-    kv: float
-    processes: float
-    kv_tokens: int
-    kv_bytes_per_token: float
-    max_model_len: int
-    limit: float | None
-    """The container's memory limit, GiB."""
-
-    @property
-    def needed(self) -> float:
-        return self.weights + self.kv + self.processes
-
-    @property
-    def fits(self) -> bool:
-        return self.kv_tokens >= self.max_model_len and (self.limit is None or self.needed <= self.limit)
-
-
-def plan_cpu(model: InlineModel, vllm: VllmSettings) -> CpuPlan:
-    """Plan one replica on the CPU, whose KV cache has a size of its own."""
-    shape = model.architecture
-    if shape is None:
-        raise ValueError(f"{model.repo} has no dimensions")
-    each = shape.kv_bytes_per_token(kv_bytes(vllm), shape.layers, 1)
-    tokens = vllm.cpu_kv_cache_gib * GIB / each
-    return CpuPlan(
-        weights=weights_gib(model, vllm),
-        kv=float(vllm.cpu_kv_cache_gib),
-        processes=CPU_PROCESS_GIB,
-        kv_tokens=floor(tokens / CPU_BLOCK_TOKENS) * CPU_BLOCK_TOKENS,
-        kv_bytes_per_token=each,
-        max_model_len=vllm.max_model_len,
-        limit=vllm.memory_gib,
-    )
-
-
-def bytes_on_disk(model: InlineModel) -> int | None:
-    """As the hub lists them, else computed from the model's dimensions; None where neither is known."""
-    if model.bytes_on_disk or model.architecture is None:
-        return model.bytes_on_disk
-    return int(weights_gib(model, VllmSettings()) * GIB)  # whole, as it lies on disk

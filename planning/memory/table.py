@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from planning.memory.budget import CardBudget, CpuPlan, MemoryPlan
+from planning.memory.budget import CardBudget, MemoryPlan
 from planning.memory.cards import Card
+from planning.memory.cpu_budget import CpuPlan
 from planning.memory.placement import Replica
 from planning.memory.suggestions import Option
 

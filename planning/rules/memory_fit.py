@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from planning.hosts.minimum_versions import vllm_version
-from planning.memory.budget import CPU_BLOCK_TOKENS, GIB, CpuPlan, MemoryPlan, plan_cpu, plan_memory
+from planning.memory.budget import MemoryPlan, plan_memory
+from planning.memory.cpu_budget import CPU_BLOCK_TOKENS, CpuPlan, plan_cpu
+from planning.memory.model_sizes import GIB
 from planning.memory.placement import BadPlacement, Replica, place
 from planning.memory.suggestions import Option, Situation, options
 from planning.memory.table import cpu_table, memory_table, options_text, verdict

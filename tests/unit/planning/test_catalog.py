@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from planning.memory.budget import GIB, weights_gib
+from planning.memory.model_sizes import GIB, weights_gib
 from planning.models.catalog import catalog, resolve_model
 from planning.models.local_directory import read_local_model
 from planning.rules.cards import uneven

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from planning.memory.budget import GIB, activation_gib, graph_count, kv_bytes, plan_cpu, plan_memory, weights_gib
+from planning.memory.budget import activation_gib, graph_count, plan_memory
 from planning.memory.cards import CARDS
+from planning.memory.cpu_budget import plan_cpu
+from planning.memory.model_sizes import GIB, kv_bytes, weights_gib
 from planning.models.catalog import catalog
 from planning.settings.model import Architecture, InlineModel, Quantization
 from planning.settings.vllm import VllmSettings
