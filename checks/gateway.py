@@ -31,7 +31,7 @@ def gateway_files(facts: GatewayFilesFacts) -> dict[str, Any]:
         [
             "docker", "run", "--rm", "--interactive", "--network", "none", "--read-only", "--user", USER,
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", "256m", "--log-driver", "none",
-            *(part for path in (STATE_DIR, METRICS_DIR, "/tmp")  # noqa: S108 (of that container)
+            *(part for path in (FILES_PATH, STATE_DIR, METRICS_DIR, "/tmp")  # noqa: S108 (of that container)
               for part in ("--tmpfs", f"{path}:mode=1777")),
             "--entrypoint", "sh", facts["image"], "-c", TRY,
         ],
