@@ -15,8 +15,8 @@ from quickstart.environment import environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (
-    "__main__.py", "stack_file.py", "wiring.py", "components", "planning", "host_access", "checks", "rollout",
-    "services", "samples", "images.compose.yaml", "Pulumi.yaml", ".venv",
+    "__main__.py", "stack_file.py", "wiring.py", "components", "planning", "host_access", "machine", "checks",
+    "rollout", "services", "samples", "images.compose.yaml", "Pulumi.yaml", ".venv",
 )  # fmt: skip
 PASSPHRASE = "only-for-tests"
 
