@@ -30,8 +30,8 @@ eval: ## how well the running stack answers: 72 questions to the samples, three 
 down: ## destroy stack dev; the weights stay
 	@$(PYTHON) -m quickstart down
 
-clean: ## remove everything that was ever made: stacks, weights, lab, caches, environment
-	@$(PYTHON) -m quickstart clean
+clean: ## remove everything that was ever made: stacks, weights, lab, caches; asks before documents go: make clean [YES=1]
+	@$(PYTHON) -m quickstart clean $(if $(YES),--yes)
 
 lab: ## start the simulated GPU host: engine, registry, images, model hub
 	@$(PYTHON) -m lab up

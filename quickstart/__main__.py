@@ -10,13 +10,17 @@ USAGE = """usage: python3 -m quickstart [up | down | clean | venv | env]
 
   up      add what is missing on this machine, bring up stack dev, ask it one question
   down    destroy stack dev, keeping the weights
-  clean   remove everything that was ever made
+  clean   remove everything that was ever made; asks before documents go, --yes does not
   venv    make the Python environment alone
   env     print the export lines that ./env.sh evaluates"""
 
 
 def main(arguments: list[str]) -> int:
     command = arguments[0] if len(arguments) == 1 else "help"
+    if arguments in (["clean"], ["clean", "--yes"]):
+        from quickstart import down
+
+        return down.clean(confirmed="--yes" in arguments)
     if command == "env":
         from quickstart.environment import export_lines
 
@@ -26,10 +30,10 @@ def main(arguments: list[str]) -> int:
         from quickstart.up import up
 
         return up()
-    if command in {"down", "clean"}:
+    if command == "down":
         from quickstart import down
 
-        return down.down() if command == "down" else down.clean()
+        return down.down()
     if command == "venv":
         from machine import python_env
 

@@ -11,10 +11,10 @@ from machine.console import StepFailed
 from machine.paths import REPOSITORY
 from quickstart.environment import environment
 
-UP_FAILED = "read the message above; nothing that worked before was taken away, and the same command goes on from here"
+CALL_FAILED = "read the message above, then run the same command again"
 
 
-def call(*arguments: str, mend: str = UP_FAILED) -> None:
+def call(*arguments: str, mend: str = CALL_FAILED) -> None:
     """Run pulumi with its own display on this terminal; StepFailed if it fails."""
     try:
         done = subprocess.run(["pulumi", *arguments], cwd=REPOSITORY, env=environment(), check=False)

@@ -18,6 +18,7 @@ from planning.hosts.images import image_names
 from planning.hosts.names import prefix_of
 from quickstart import ports, pulumi, pulumi_state
 from quickstart.environment import environment
+from quickstart.update import update
 
 STACK = "dev"
 DOCUMENT = "samples/harbour-report-2025.pdf"
@@ -65,7 +66,7 @@ def deploy() -> None:
     pulumi.select_or_create(STACK)
     # A stack that is there is compared with the host first, so that what was removed by hand comes back.
     compare = ["--refresh"] if pulumi.resource_count(STACK) else []
-    pulumi.call("up", "--stack", STACK, "--yes", "--skip-preview", "--suppress-outputs", *compare)
+    update(STACK, *compare)
 
 
 def ask() -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from checks.facts import checked
 from planning.models.catalog import resolve_model
+from quickstart.update import WAITS
 from rollout.facts import Facts
 from tests.unit.components.conftest import Made, is_secret, plain
 from tests.unit.planning.test_bad_stack_files import FILES as BAD_FILES
@@ -244,6 +245,13 @@ def test_every_check_and_rollout_is_told_exactly_what_it_reads(made: Made) -> No
         elif create.endswith("-m rollout"):
             assert Facts.read(told(request)).slots >= 1, name
     assert {"healthy", "isolation", "inference", "documents", "ports", "gateway-files", "gateway-reload"} <= asked
+
+
+def test_what_make_up_names_while_a_person_waits_is_made_by_some_stack(made: Made) -> None:
+    names = {name for _, name in made}
+    with_cards = {"host-checks-fit", "gpu-checks-cards"}
+    own_directory = {"models-image", "models-verified"} if not downloads(made) else set()
+    assert set(WAITS) - with_cards - own_directory <= names
 
 
 def test_no_file_that_is_uploaded_is_empty(made: Made) -> None:
