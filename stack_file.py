@@ -26,7 +26,7 @@ def load_plan() -> StackPlan:
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     unencrypted = [key for key in secrets if not is_config_secret(f"{prefix}{key}")]
     try:
-        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted)
+        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted, list(CONFIG.get()))
     except BadStackFile as faults:
         raise pulumi.RunError(str(faults)) from None
     for warning in plan.warnings:

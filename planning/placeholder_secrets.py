@@ -13,7 +13,8 @@ from typing import Any
 
 import yaml
 
-from planning.settings.errors import NAMESPACE, path_text
+from planning.settings.config_commands import path_text
+from planning.settings.errors import NAMESPACE
 
 KEYS = f"{NAMESPACE}:api_keys"
 GATEWAY = f"{NAMESPACE}:gateway"

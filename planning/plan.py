@@ -18,11 +18,10 @@ from planning.rules.answering import Mode as AnswerMode
 from planning.rules.answering import answer_mode
 from planning.rules.memory_fit import Fit, fit
 from planning.rules.rollouts import Mode, rollout_mode
-from planning.settings.areas import StackSecrets, StackSettings
-from planning.settings.errors import (
-    BadStackFile,
-)
+from planning.settings.areas import StackSecrets, StackSettings, area_fields
+from planning.settings.errors import BadStackFile
 from planning.settings.model import InlineModel
+from planning.settings.namespaces import foreign_keys
 
 # While one of these has an error, memory is not planned: its mending line would change the numbers.
 MEMORY_INPUTS = (
@@ -48,6 +47,8 @@ class StackPlan:
     card: Card | None
     """What the cards are; None on the CPU."""
     fit: Fit
+    unread_keys: tuple[str, ...] = ()
+    """A warning for each key of the file that has no effect."""
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
@@ -79,7 +80,7 @@ class StackPlan:
             found.append("the model fits its cards only just: within half a GiB, which is the memory planner's doubt")
         if not (self.fit.memory or self.fit.cpu):
             found.append(f"{self.model.repo} has no dimensions, so that nobody has planned its memory")
-        return tuple(found)
+        return (*found, *self.unread_keys)
 
     @property
     def model_directory(self) -> str:
@@ -98,12 +99,16 @@ def plan_stack(
     settings: Mapping[str, Any],
     secrets: Mapping[str, Any],
     unencrypted: Collection[str] = (),
+    keys: Collection[str] = (),
 ) -> StackPlan:
     """Plan a stack from the raw values of its file.
 
-    ``unencrypted`` names keys of ``secrets`` that the file holds in clear. Raises BadStackFile with all errors.
+    ``unencrypted`` names keys of ``secrets`` that the file holds in clear; ``keys`` are all keys of the file, each with
+    its namespace. Raises BadStackFile with all errors.
     """
+    foreign = foreign_keys(keys, area_fields(), stack)
     draft, errors = resolve(stack, settings, secrets, unencrypted)
+    errors += foreign.errors
     fitted = None
     if draft:
         errors += errors_across(draft)
@@ -123,4 +128,5 @@ def plan_stack(
         vllm_version=vllm_version(draft.image),
         card=draft.card,
         fit=fitted,
+        unread_keys=foreign.warnings,
     )

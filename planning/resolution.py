@@ -12,15 +12,10 @@ from planning.memory.cards import Card, UnknownCard, card_of
 from planning.models.catalog import catalog, resolve_model
 from planning.rules.draft import Draft
 from planning.settings.areas import StackSecrets, StackSettings
-from planning.settings.errors import (
-    ConfigError,
-    rm_line,
-    secret_errors,
-    set_line,
-    set_secret_line,
-    set_value_line,
-    settings_errors,
-)
+from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
+from planning.settings.errors import ConfigError, secret_errors, settings_errors
+from planning.settings.fields import set_line
+from planning.settings.meant_values import meant_name
 from planning.settings.model import InlineModel
 
 Found = TypeVar("Found")
@@ -49,10 +44,15 @@ def resolve(
     vllm = settings.get("vllm")
     named = (settings.get("model"), vllm.get("image") if isinstance(vllm, Mapping) else None)
     model_name, image_name = (good_settings.model, good_settings.vllm.image) if good_settings else named
-    model = _look_up(
-        errors, model_name, resolve_model, "model", set_value_line(["model"], next(iter(catalog())), stack)
+    model_mend = set_value_line(["model"], _closest(model_name, catalog()) or next(iter(catalog())), stack)
+    model = _look_up(errors, model_name, resolve_model, "model", model_mend)
+    image_path = ["vllm", "image"]
+    image_mend = (
+        set_value_line(image_path, f"vllm-{good_settings.vllm.device}", stack)
+        if good_settings
+        else set_line(StackSettings, image_path, stack)
     )
-    image = _look_up(errors, image_name, resolve_image, "vllm.image", set_line(StackSettings, ["vllm", "image"], stack))
+    image = _look_up(errors, image_name, resolve_image, "vllm.image", image_mend)
     if good_settings is None:
         return None, errors
     card = _card(errors, good_settings, stack)
@@ -71,6 +71,11 @@ def _look_up(
     except KeyError as error:
         errors.append(ConfigError(key, str(error.args[0]), mend, str(given)))
         return None
+
+
+def _closest(given: Any, known: Collection[str]) -> str | None:
+    """The known name that was meant, if one is close."""
+    return meant_name(given, sorted(known)) if isinstance(given, str) else None
 
 
 def _set_anew(key: str, secrets: Mapping[str, Any], stack: str) -> list[str]:

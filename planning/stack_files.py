@@ -23,10 +23,11 @@ def stack_file_of(name: str) -> Path:
 
 def plan_of_file(path: Path) -> StackPlan:
     """Plan a stack from its file as it lies there; encrypted values count as given."""
-    given = _own_keys(with_placeholders(_config_of(path)))
+    config = _config_of(path)
+    given = _own_keys(with_placeholders(config))
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
-    return plan_stack(name, given, secrets)
+    return plan_stack(name, given, secrets, keys=list(config))
 
 
 def host_in(path: Path) -> HostSettings:

@@ -10,7 +10,7 @@ from typing import Any
 from planning.memory.budget import MemoryPlan, Version, plan_memory
 from planning.memory.cards import Card
 from planning.models.catalog import catalog
-from planning.settings.errors import set_value_line
+from planning.settings.config_commands import set_value_line
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 

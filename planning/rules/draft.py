@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from planning.memory.cards import Card
 from planning.settings.areas import StackSecrets, StackSettings
-from planning.settings.errors import rm_line, set_value_line
+from planning.settings.config_commands import rm_line, set_value_line
 from planning.settings.model import InlineModel
 
 

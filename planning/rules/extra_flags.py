@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from planning.settings.errors import ConfigError, rm_line, sounds_secret
+from planning.settings.config_commands import rm_line
+from planning.settings.errors import ConfigError, sounds_secret
 from planning.settings.vllm import VllmSettings
 
 # Flags that this stack renders itself, and where their value comes from.

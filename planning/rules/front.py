@@ -7,7 +7,8 @@ from ipaddress import IPv4Address
 
 from planning.gateway.keys import clients_of
 from planning.rules.draft import Draft
-from planning.settings.errors import ConfigError, rm_line, set_secret_line, set_value_line
+from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
+from planning.settings.errors import ConfigError
 from planning.settings.gateway import TlsFiles, is_pem
 
 CALLS_A_QUESTION = 3  # to the model, at most: choose sections, read, read the best passage again

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from planning.hosts.ssh import SshHost
 from planning.settings.areas import HostSettings
-from planning.settings.errors import ConfigError, rm_line, set_value_line
+from planning.settings.config_commands import rm_line, set_value_line
+from planning.settings.errors import ConfigError
 
 
 def host_errors(stack: str, host: HostSettings) -> Iterator[ConfigError]:

@@ -7,7 +7,8 @@ from typing import Literal
 
 from planning.memory.budget import CONTEXT_GIB
 from planning.memory.cards import Card
-from planning.settings.errors import ConfigError, set_value_line
+from planning.settings.config_commands import set_value_line
+from planning.settings.errors import ConfigError
 from planning.settings.vllm import VllmSettings
 
 Mode = Literal["rolling", "blue-green", "recreate"]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from planning.gateway.config import API_PORT
 from planning.hosts.names import gateway_container, internal_network, prefix_of
 from planning.settings.areas import OcrSettings, StackSecrets
-from planning.settings.errors import ConfigError, rm_line, set_secret_line, set_value_line
+from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
+from planning.settings.errors import ConfigError
 
 STACK_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 

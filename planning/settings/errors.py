@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, get_origin
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic.fields import FieldInfo
+
+from planning.settings.config_commands import rm_line, set_secret_line, set_value_line, set_value_lines
+from planning.settings.fields import example_at, field_at, fields_at, set_line
+from planning.settings.meant_values import accepts, meant_name, meant_value, value_at
 
 NAMESPACE = "pageindex-stack"
+LOOKED_UP = (["model"], ["vllm", "image"])  # names of tables, of which a type alone says little
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class ConfigError:
     reason: str
     mend: str
     value: str | None = None
+    namespace: str = NAMESPACE
 
     def concerns(self, *keys: str) -> bool:
         """Whether the error is about one of ``keys`` or something below it."""
@@ -31,17 +35,17 @@ class ConfigError:
     def __str__(self) -> str:
         shown = f" = {self.value}" if self.value is not None else ""
         reason = self.reason.replace("\n", "\n    ")
-        return f"{NAMESPACE}:{self.key}{shown}\n    {reason}\n    mend: {self.mend}"
+        return f"{self.namespace}:{self.key}{shown}\n    {reason}\n    mend: {self.mend}"
 
 
 class BadStackFile(Exception):
     """A stack file with faults; its text lists all of them."""
 
-    def __init__(self, stack: str, problems: Iterable[ConfigError]):
-        self.problems = tuple(problems)
-        count = len(self.problems)
+    def __init__(self, stack: str, errors: Iterable[ConfigError]):
+        self.errors = tuple(errors)
+        count = len(self.errors)
         head = f"Pulumi.{stack}.yaml has {count} fault{'s' if count != 1 else ''}; nothing was touched:"
-        super().__init__("\n\n".join([head, *map(str, self.problems)]))
+        super().__init__("\n\n".join([head, *map(str, self.errors)]))
 
 
 def settings_errors(
@@ -55,22 +59,50 @@ def settings_errors(
             other[: len(path)] == path and len(other) > len(path) for other, *_ in findings
         ):
             continue  # a map where a name or a map may stand: its own faults say more
-        key = ".".join(path)
-        remove = rm_line(path, stack)
-        if kind == "extra_forbidden":
-            known = ", ".join(sorted(_fields_at(model, path[:-1])))
-            found.append(ConfigError(key, f"unknown key; there are: {known}", remove, _shown(raw, path)))
-        elif (kind == "model_type" and path[:1] != ["model"]) or path[-1:] == ["[key]"]:
-            # A whole area, or a name that must not be: without it, the defaults hold.
-            path = path[:-1] if path[-1] == "[key]" else path
-            found.append(ConfigError(".".join(path), reason, rm_line(path, stack), _shown(raw, path)))
-        else:
-            mend = set_line(model, path, stack)
-            if isinstance(_value_at(raw, path), str) and not isinstance(_example_at(model, path), str):
-                # Pulumi keeps a value's type when it sets it anew: over "5" it writes "6".
-                mend = f"{remove} && {mend}" if mend != remove else mend
-            found.append(ConfigError(key, reason, mend, _shown(raw, path)))
+        found.append(_settings_error(model, raw, path, kind, reason, stack))
     return _without_repeats(found)
+
+
+def _settings_error(
+    model: type[BaseModel], raw: Mapping[str, Any], path: list[str], kind: str, reason: str, stack: str
+) -> ConfigError:
+    """One finding with the command that mends it: to the value that was meant where it can be read."""
+    shown, remove = _shown(raw, path), rm_line(path, stack)
+    if kind == "extra_forbidden":
+        known = sorted(fields_at(model, path[:-1]))
+        meant = meant_name(path[-1], known)
+        told = f"unknown key; {f'did you mean {meant}? ' if meant else ''}there are: {', '.join(known)}"
+        return ConfigError(".".join(path), told, _moved(model, raw, path, meant, stack) or remove, shown)
+    if (kind == "model_type" and path[:1] != ["model"]) or path[-1:] == ["[key]"]:
+        # A whole area, or a name that must not be: without it, the defaults hold.
+        path = path[:-1] if path[-1] == "[key]" else path
+        return ConfigError(".".join(path), reason, rm_line(path, stack), _shown(raw, path))
+    given = value_at(raw, path)
+    opaque = sounds_secret(path[-1]) or path in LOOKED_UP
+    value = None if opaque else meant_value(model, raw, path, field_at(model, path)[1])
+    mend = set_line(model, path, stack) if value is None else set_value_line(path, value, stack)
+    example = example_at(model, path) if value is None else value
+    if isinstance(given, str) and not isinstance(example, str) and mend != remove:
+        mend = f"{remove} && {mend}"  # Pulumi keeps a value's type when it sets it anew: over "5" it writes "6"
+    return ConfigError(".".join(path), reason, mend, shown)
+
+
+def _moved(
+    model: type[BaseModel], raw: Mapping[str, Any], path: list[str], meant: str | None, stack: str
+) -> str | None:
+    """The commands that move the value of a mistyped key to the right one; None where that would not mend it."""
+    value = value_at(raw, path)
+    if (
+        meant is None
+        or sounds_secret(meant)
+        or sounds_secret(path[-1])
+        or value_at(raw, [*path[:-1], meant]) is not None
+    ):
+        return None
+    right = [*path[:-1], meant]
+    if not accepts(model, raw, right, value):
+        return None
+    return " && ".join([rm_line(path, stack), *set_value_lines(right, value, stack)])
 
 
 def secret_errors(error: ValidationError, stack: str) -> list[ConfigError]:
@@ -119,126 +151,11 @@ def sounds_secret(name: str) -> bool:
     return re.search(r"key|token|secret|passw", name, re.IGNORECASE) is not None
 
 
-def path_text(path: Sequence[str]) -> str:
-    """A path in Pulumi's notation: ``gateway.clients``, ``host.gpus[0]``, ``api_keys["alice@next"]``."""
-    return path[0] + "".join(map(_step, path[1:]))
-
-
-def _path_flag(path: list[str]) -> str:
-    if len(path) == 1:
-        return f" {path[0]}"
-    return f" --path {shlex.quote(path_text(path))}"
-
-
-def _step(part: str) -> str:
-    """One step of a path in Pulumi's notation."""
-    if part.isdigit():
-        return f"[{part}]"
-    return f".{part}" if re.fullmatch(r"[\w-]+", part) else f"[{json.dumps(part)}]"
-
-
-def rm_line(path: list[str], stack: str) -> str:
-    """The command that takes ``path`` out of the file, so that its default holds."""
-    return f"pulumi config rm -s {stack}{_path_flag(path)}"
-
-
-def set_value_line(path: list[str], value: str | int | float | bool, stack: str) -> str:
-    """The command that sets ``path`` to ``value``. Inside an area Pulumi guesses types, and makes 0.9 a string."""
-    text = json.dumps(value) if isinstance(value, bool) else str(value)
-    kind = ""
-    if isinstance(value, float):
-        kind = " --type float"
-    elif isinstance(value, str) and len(path) > 1 and (text in {"true", "false"} or text.lstrip("+-").isdigit()):
-        kind = " --type string"
-    dashes = " --" if text.startswith("-") else ""
-    return f"pulumi config set -s {stack}{kind}{_path_flag(path)}{dashes} {shlex.quote(text)}"
-
-
-def set_secret_line(path: list[str], stack: str) -> str:
-    """The command that sets a secret; the value comes by a pipe or prompt, so that no command line ever holds it."""
-    if path[0] == "api_keys":
-        where = ".".join(path) if len(path) > 1 else "api_keys.NAME"
-        return f"openssl rand -hex 32 | pulumi config set -s {stack} --secret --path {shlex.quote(where)}"
-    return f"pulumi config set -s {stack} --secret {path[0]}"
-
-
-def set_line(model: type[BaseModel], path: list[str], stack: str) -> str:
-    """The command that sets ``path`` to a value that passes, or takes it out where its default is to have none."""
-    known = path[: _walk(model, path)[2]]
-    example = _example_at(model, known)
-    rest = path[len(known) :]
-    if rest:  # an element of a list or a map, which has no field of its own
-        if isinstance(example, dict) and rest[0] in example:
-            return set_value_line([*known, rest[0]], example[rest[0]], stack)
-        return rm_line(known if rest[0].isdigit() else [*known, rest[0]], stack)
-    if isinstance(example, dict):
-        return set_line(model, [*path, next(iter(example))], stack)
-    if isinstance(example, list):
-        return rm_line(path, stack)
-    return rm_line(path, stack) if example is None else set_value_line(path, example, stack)
-
-
-def _walk(model: type[BaseModel], path: list[str]) -> tuple[type[BaseModel] | None, FieldInfo | None, int]:
-    """Follow ``path``: the model it leads into, the field it ends at, and how many of its parts are known."""
-    current: type[BaseModel] | None = model
-    field: FieldInfo | None = None
-    key_follows = False
-    for count, part in enumerate(path):
-        if key_follows:  # a map from names to areas: any name leads on
-            key_follows, field = False, None
-        elif current and part in current.model_fields:
-            field = current.model_fields[part]
-            current = _model_in(field.annotation)
-            key_follows = current is not None and get_origin(field.annotation) is dict
-        else:
-            return current, field, count
-    return current, field, len(path)
-
-
-def _fields_at(model: type[BaseModel], path: list[str]) -> Mapping[str, FieldInfo]:
-    """The fields of the area that ``path`` leads to; empty where the path leaves the models."""
-    area, _, known = _walk(model, path)
-    return area.model_fields if area and known == len(path) else {}
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in getattr(annotation, "__args__", ()):
-        found = _model_in(argument)
-        if found:
-            return found
-    return None
-
-
-def _example_at(model: type[BaseModel], path: list[str]) -> Any:
-    """A value that passes: the field's example, else its default."""
-    _, field, _ = _walk(model, path)
-    if field is None:
-        return None
-    if field.examples:
-        return field.examples[0]
-    return None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-
-
 def _shown(raw: Mapping[str, Any], path: list[str]) -> str | None:
     if sounds_secret(path[-1]):
         return None  # a secret under a misspelt or wrong key
-    value = _value_at(raw, path)
+    value = value_at(raw, path)
     if value is None:
         return None
     text = json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _value_at(raw: Mapping[str, Any], path: list[str]) -> Any:
-    """What the file says at ``path``; None where it says nothing."""
-    value: Any = raw
-    for part in path:
-        if isinstance(value, Mapping) and part in value:
-            value = value[part]
-        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        else:
-            return None
-    return value

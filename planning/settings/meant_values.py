@@ -25,9 +25,9 @@ def meant_value(
     model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], field: FieldInfo | None
 ) -> str | int | float | bool | None:
     """The first reading of what stands at ``path`` that ``model`` accepts there; None if there is none."""
-    given = _at(raw, path)
+    given = value_at(raw, path)
     for reading in _readings(given, field):
-        if _accepted(model, raw, path, reading):
+        if accepts(model, raw, path, reading):
             return reading
     return None
 
@@ -39,11 +39,6 @@ def meant_name(name: str, known: Sequence[str]) -> str | None:
         return plain[_plain(name)]
     close = difflib.get_close_matches(_plain(name), plain, 1, 0.75)
     return plain[close[0]] if close else None
-
-
-def accepts(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], value: Any) -> bool:
-    """Whether ``model`` has nothing to say against ``value`` at ``path``."""
-    return _accepted(model, raw, path, value)
 
 
 def _plain(name: str) -> str:
@@ -93,7 +88,7 @@ def _choices(annotation: Any) -> Iterator[Any]:
             yield from _choices(argument)
 
 
-def _accepted(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], value: Any) -> bool:
+def accepts(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], value: Any) -> bool:
     """Whether ``model`` has nothing to say against ``value`` at ``path``, whatever else is wrong."""
     changed = copy.deepcopy(dict(raw))
     inner: Any = changed
@@ -118,7 +113,8 @@ def _touches(path: Sequence[str], found: Sequence[str]) -> bool:
     return all(part in rest for part in path)
 
 
-def _at(raw: Mapping[str, Any], path: Sequence[str]) -> Any:
+def value_at(raw: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """What a stack file says at ``path``; None where it says nothing."""
     value: Any = raw
     for part in path:
         if isinstance(value, Mapping) and part in value:

@@ -226,6 +226,15 @@ def test_a_bad_stack_file_stops_the_program_with_its_key_and_a_mending_line(
     assert "mend: " in str(refused.value)
 
 
+def test_a_mistyped_namespace_stops_the_program_before_anything_is_registered(
+    deploy: Callable[..., Made], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    config = yaml.safe_load((REPOSITORY / "Pulumi.dev.yaml").read_text())["config"]
+    with pytest.raises(pulumi.RunError, match="pagindex-stack:gateway"):
+        program_of({**config, "pagindex-stack:gateway": {"api_port": 8123}}, "dev", deploy)
+
+
 COMMAND = "command:local:Command"
 
 

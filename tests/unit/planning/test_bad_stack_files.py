@@ -223,7 +223,7 @@ def merged(base: dict[str, Any], content: dict[str, Any]) -> dict[str, Any]:
 def faults(settings: dict[str, Any], secrets: dict[str, Any], clear: tuple[str, ...] = ()) -> list[ConfigError]:
     with pytest.raises(BadStackFile) as raised:
         plan_stack("s", settings, secrets, clear)
-    return list(raised.value.problems)
+    return list(raised.value.errors)
 
 
 @pytest.mark.parametrize(("base", "key", "content", "reason"), FILES, ids=lambda value: str(value)[:60])

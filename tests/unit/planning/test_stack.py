@@ -21,7 +21,7 @@ def faults(
 ) -> list[ConfigError]:
     with pytest.raises(BadStackFile) as raised:
         plan_stack("dev", settings, secrets or {}, clear or [])
-    return list(raised.value.problems)
+    return list(raised.value.errors)
 
 
 def test_a_good_stack_file_becomes_a_plan() -> None:

@@ -1,0 +1,64 @@
+"""Keys of a stack file that this program does not read, because another namespace stands in front of them.
+
+Pulumi gives each key to whoever has its namespace, and says nothing when that is nobody. A mistyped namespace would
+leave the program with its defaults.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from planning.settings.config_commands import rm_line
+from planning.settings.errors import NAMESPACE, ConfigError
+from planning.settings.meant_values import meant_name
+
+READ_BY_PULUMI = {"pulumi"}  # tags, default providers and the like
+# The program makes its own providers from `host`; these settings are for Pulumi's default providers.
+INSTEAD = {"docker:host": "host.docker", "docker:sshOpts": "host.identity_file and host.host_key"}
+PROVIDERS = {"docker", "command"}
+
+
+@dataclass(frozen=True)
+class ForeignKeys:
+    """What was found: errors stop the program, warnings are shown at each preview."""
+
+    errors: tuple[ConfigError, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def foreign_keys(keys: Iterable[str], known: Collection[str], stack: str) -> ForeignKeys:
+    """Judge the keys of a stack file, each with its namespace; ``known`` are the names that this program reads."""
+    every = list(keys)
+    errors, warnings = [], []
+    for key in every:
+        namespace, _, name = key.partition(":")
+        if namespace == NAMESPACE or namespace in READ_BY_PULUMI:
+            continue
+        if meant_name(namespace, [NAMESPACE]) or (name in known and namespace not in PROVIDERS):
+            errors.append(_mistyped(key, name, known, every, stack))
+        else:
+            warnings.append(_unread(key, namespace, stack))
+    return ForeignKeys(tuple(errors), tuple(warnings))
+
+
+def _mistyped(key: str, name: str, known: Collection[str], every: Collection[str], stack: str) -> ConfigError:
+    right = f"{NAMESPACE}:{meant_name(name, sorted(known)) or name}"
+    reason = f"nobody reads this key, so its value has no effect; {right} was meant"
+    if right in every:
+        reason += ", which the file has, too"
+        return ConfigError(name, reason, rm_line([key], stack), namespace=key.partition(":")[0])
+    # Renamed in the file: the value stays as it is, an encrypted one too, and nobody has to see it.
+    quoted = re.sub(r"([][\\.*^$/])", r"\\\1", key)
+    edit = f"""s/^\\( *["']\\{{0,1\\}}\\){quoted}\\(["']\\{{0,1\\}} *:\\)/\\1{right}\\2/"""
+    return ConfigError(name, reason, f"sed -i {shlex.quote(edit)} Pulumi.{stack}.yaml", namespace=key.partition(":")[0])
+
+
+def _unread(key: str, namespace: str, stack: str) -> str:
+    remove = rm_line([key], stack)
+    if namespace in PROVIDERS:
+        instead = f"; {NAMESPACE}:{INSTEAD[key]} says it here" if key in INSTEAD else ""
+        return f"{key} has no effect: this program configures its {namespace} provider itself{instead} ({remove})"
+    return f"{key} has no effect: nothing in this program reads the namespace {namespace} ({remove})"
