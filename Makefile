@@ -6,7 +6,7 @@ S ?= dev
 # Tests must fail on an Output that is used like a plain value, not put its warning text into a container.
 export PULUMI_ERROR_OUTPUT_STRING := 1
 
-.PHONY: help up ask down clean lab lab-down plan models eval venv check test bench-dev bench-app bench-gateway lock
+.PHONY: help up ask down clean lab lab-down plan models eval venv check test release bench-dev bench-app bench-gateway lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,11 +42,14 @@ lab-down: ## stop it
 venv: ## the Python environment alone
 	@$(PYTHON) -m quickstart venv
 
-check: ## format, lint, types and unit tests
-	@$(PYTHON) -m devtools check
+check: ## format, lint, types and unit tests; make check A=app for the app's alone
+	@$(PYTHON) -m devtools check $(if $(A),--area $(A))
 
-test: ## all tests: unit, the toolchain's own, and the integration tests on the real engine, Docker and vLLM
-	@$(PYTHON) -m devtools test
+test: ## all tests; make test A=gateway for one area (A=help lists them), make test CHANGED=1 for what a change touches
+	@$(PYTHON) -m devtools test $(if $(A),--area $(A)) $(if $(CHANGED),--changed)
+
+release: ## the release checklist: what is met, and the command for what is not
+	@$(PYTHON) -m devtools release
 
 bench-dev: ## measure: no-op runs, time to ready, the gateway's latency; writes docs/bench-dev.md
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m bench.dev

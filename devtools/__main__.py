@@ -1,24 +1,41 @@
-"""`python3 -m devtools [check | test]`: what `make check` and `make test` call."""
+"""`python3 -m devtools check|test|release`: what `make check`, `make test` and `make release` call."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 
-from machine.console import main_guard
-
-USAGE = """usage: python3 -m devtools [check | test]
-
-  check   format, lint, types and unit tests
-  test    all tests"""
+from machine.console import StepFailed, main_guard
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in (["check"], ["test"]):
-        print(USAGE, file=sys.stderr)
-        return 2
-    from devtools import testing
+    parser = argparse.ArgumentParser(prog="python3 -m devtools", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("check", help="format, lint, types and unit tests").add_argument("--area", choices=["app"])
+    test = verbs.add_parser("test", help="all tests, those of one area, or those that a change touches")
+    test.add_argument("--area", help="`--area help` lists them")
+    test.add_argument("--changed", action="store_true", help="what differs from the main branch")
+    verbs.add_parser("release", help="the release checklist")
+    chosen = parser.parse_args(arguments)
+    if chosen.verb == "release":
+        from devtools import release
 
-    return testing.check() if arguments == ["check"] else testing.test()
+        return release.main()
+    return _check_or_test(chosen)
+
+
+def _check_or_test(chosen: argparse.Namespace) -> int:
+    from devtools import areas, testing
+
+    if chosen.verb == "check":
+        return testing.check_app() if chosen.area else testing.check()
+    if chosen.area:
+        try:
+            area = areas.find(chosen.area)
+        except areas.UnknownArea as error:
+            raise StepFailed(str(error), "make test A=planning") from None
+        return testing.test_areas([area])
+    return testing.test_changed() if chosen.changed else testing.test()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make test`: every test there is, on the real engine, Docker, nginx and vLLM, from whatever the machine has."""
+"""`make check` and `make test`: everything, one area, or what a change touches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from devtools import areas
+from devtools.areas import APP_UNIT_TESTS, INTEGRATION, UNIT, Area
+from devtools.changes import changed_files, digest, has_passed, remember_passed
 from machine import python_env
 from machine.console import line, run, step
 from machine.debian import ensure_tools
@@ -17,24 +20,59 @@ from quickstart.up import provide
 from toolchain.golang import go_environment, test_command
 from toolchain.parts import PARTS
 
-APP_UNIT_TESTS = "tests/unit/pageindex_app"
 # About half of the work: the simulated GPU host, and a stack whose replicas are replaced. The others share one stack.
-BESIDE = [f"tests/integration/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks", "rollouts")]
+BESIDE = [f"{INTEGRATION}/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks", "rollouts")]
 NO_TESTS = 5  # pytest's code when PYTEST_ARGS chose none
 # fontconfig brings a font: without one a browser draws boxes.
 ONLY_FOR_TESTS = {"sshd": "openssh-server", "chromium": "chromium", "fc-list": "fontconfig"}
+# What the app's unit tests read. They take most of `make check`, so they run only when one of these has changed.
+APP_INPUTS = ("services/pageindex_app", APP_UNIT_TESTS, "tests/*.py", "samples", "planning/settings", "pyproject.toml")
 
 
 def test() -> int:
     """Provide what is missing, then run the toolchain's Go tests and all of pytest; its closing line comes last."""
     python_env.PROGRAM.ensure()
+    _provide_for_integration()
+    go_tests()
+    line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
+    return _app_tests() or _unit_tests() or _integration_tests()
+
+
+def test_areas(chosen: list[Area]) -> int:
+    """The tests of some areas, each of which is provided only with what it needs."""
+    python_env.PROGRAM.ensure()
+    line(f"areas: {', '.join(area.name for area in chosen) or 'none is touched'}")
+    unit = [path for area in chosen for path in area.unit if path != APP_UNIT_TESTS]
+    integration = _files([path for area in chosen for path in area.integration])
+    if any(APP_UNIT_TESTS in area.unit for area in chosen) and (code := _app_tests()):
+        return code
+    if unit and (code := _pytest(*unit, "-q", "-n", "2")):
+        return code
+    if not integration:
+        return 0
+    _provide_for_integration()
+    if any(area.name == "toolchain" for area in chosen):
+        go_tests()
+    code = _pytest(*integration, "-v", "--durations=15", *_extra_arguments())
+    return 0 if code == NO_TESTS else code
+
+
+def test_changed() -> int:
+    """The areas that this clone's changes touch."""
+    return test_areas(areas.touched_by(changed_files()))
+
+
+def _files(beginnings: list[str]) -> list[str]:
+    """The test files and folders that begin so; pytest takes no patterns."""
+    there = sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / INTEGRATION).iterdir())
+    return [path for path in there if (path.startswith(tuple(beginnings)) and "/test_" in path) or path in beginnings]
+
+
+def _provide_for_integration() -> None:
     provide()
     pulumi_state.ensure()
     with step("Tools that only the tests need") as current:
         ensure_tools(ONLY_FOR_TESTS, current, LOGS / "apt.log")
-    go_tests()
-    line("running pytest; the integration tests take minutes, their set-up lines show what they are at")
-    return _app_tests() or _unit_tests() or _integration_tests()
 
 
 def go_tests() -> None:
@@ -45,14 +83,40 @@ def go_tests() -> None:
 
 
 def check() -> int:
-    """Format, lint, types and unit tests: some minutes on 2 cores."""
+    """Format, lint, types and unit tests. The app's tests are left out when they have passed with the same files."""
     python_env.PROGRAM.ensure()
-    tools = python_env.PROGRAM.folder / "bin"
-    for command in ([tools / "ruff", "format", "--check", "."], [tools / "ruff", "check", "."], [tools / "mypy"]):
-        code = _run(*command)
+    state = digest(APP_INPUTS)
+    if has_passed("app", state):
+        line("the app's unit tests have passed with exactly these files; `make check A=app` runs them again")
+        parts = [_lint, _types, _unit_tests]
+    else:
+        parts = [_lint, _types, _unit_tests, _app_tests]
+    for part in parts:
+        with step(part.__name__.strip("_").replace("_", " ")):
+            code = part()
         if code:
             return code
-    return _app_tests() or _unit_tests()
+        if part is _app_tests:
+            remember_passed("app", state)
+    return 0
+
+
+def check_app() -> int:
+    """The app's unit tests, whether or not they have passed before."""
+    state = digest(APP_INPUTS)
+    code = _app_tests()
+    if code == 0:
+        remember_passed("app", state)
+    return code
+
+
+def _lint() -> int:
+    ruff = python_env.PROGRAM.folder / "bin" / "ruff"
+    return _run(ruff, "format", "--check", "--quiet", ".") or _run(ruff, "check", "--quiet", ".")
+
+
+def _types() -> int:
+    return _run(python_env.PROGRAM.folder / "bin" / "mypy")
 
 
 def _integration_tests() -> int:
@@ -67,7 +131,7 @@ def _integration_tests() -> int:
         )
         line(f"two runs beside each other; what the other one says is in {output}, and follows at the end")
         try:
-            code = _pytest("tests/integration", *(f"--ignore={path}" for path in BESIDE), *options)
+            code = _pytest(INTEGRATION, *(f"--ignore={path}" for path in BESIDE), *options)
             if beside.poll() is None:
                 line("waiting for the other run")
             other = beside.wait()
@@ -86,7 +150,7 @@ def _app_tests() -> int:
 
 
 def _unit_tests() -> int:
-    return _pytest("tests/unit", "-q", "-n", "2")
+    return _pytest(UNIT, "-q", "-n", "2")
 
 
 def _pytest(*arguments: str) -> int:
