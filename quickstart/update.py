@@ -34,7 +34,8 @@ WAITS = {
     "host-checks-fit": "check the host",
     "gpu-checks-cards": "check the cards",
 }
-CHANGES = ("create", "update", "replace", "create-replacement", "delete", "delete-replaced", "read-replacement")
+# Of the engine's steps those that make something. A replacement is three steps, of which one makes.
+MAKES = ("create", "update", "create-replacement")
 UP_FAILED = "read the message above; nothing that worked before was taken away, and the same command goes on from here"
 
 
@@ -69,9 +70,9 @@ class Progress:
         if since is None:
             return None
         self.done += 1
-        if metadata["op"] not in CHANGES:
+        self.changed += metadata["op"] in (*MAKES, "delete")
+        if metadata["op"] not in MAKES:
             return None
-        self.changed += 1
         title = WAITS.get(name_of(metadata["urn"]))
         return f"{title} ({duration(now_s - since)})" if title else None
 

@@ -37,6 +37,16 @@ def test_what_stays_as_it_is_is_counted_and_not_announced() -> None:
     assert (progress.done, progress.changed) == (1, 0)
 
 
+def test_a_replacement_is_announced_once_when_it_is_made() -> None:
+    progress = Progress()
+    said = []
+    for step in ("create-replacement", "replace", "delete-replaced"):
+        progress.take(event("resourcePreEvent", "checks-isolation", step), 0)
+        said.append(progress.take(event("resOutputsEvent", "checks-isolation", step), 2))
+    assert said == ["check the isolation (2.0 s)", None, None]
+    assert progress.changed == 1
+
+
 def test_an_error_is_kept_whole_and_once() -> None:
     progress = Progress()
     said = {"diagnosticEvent": {"severity": "error", "message": "check `ports` failed\nexpected: free\n"}}
