@@ -100,7 +100,7 @@ def engine_faults(seen: HostFacts, waivers: Mapping[str, str]) -> Iterator[Fault
 
 
 def engine_notes(seen: HostFacts) -> list[str]:
-    """What an engine below the wanted floor gives less."""
+    """What an engine below the wanted version gives less."""
     if as_version(seen.engine) >= DOCKER_WANTED.version:
         return []
     return [f"Docker Engine {seen.engine} is older than {DOCKER_WANTED.text}: {DOCKER_WANTED.reason}"]

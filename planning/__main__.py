@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from planning.memory.table import card_bars, cpu_table, memory_table, options_text, verdict
+from planning.memory.table import card_bars, cpu_table, memory_table, suggestions_text, verdict
 from planning.models.local_directory import read_local_model
 from planning.plan import StackPlan
 from planning.reference import reference_page, schema_text
@@ -33,8 +33,8 @@ def plan_text(plan: StackPlan) -> str:
         count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
         lines += [memory_table(fit.memory), "", card_bars(fit.memory, plan.card, fit.replicas, count), ""]
         lines.append(verdict(fit.memory))
-        if fit.ways_out:
-            lines.append(options_text(fit.ways_out))
+        if fit.suggestions:
+            lines.append(suggestions_text(fit.suggestions))
     elif fit.cpu:
         lines += [cpu_table(fit.cpu), "", "fits"]
     else:

@@ -18,7 +18,7 @@ from planning.rules.answering import Mode as AnswerMode
 from planning.rules.answering import answer_mode
 from planning.rules.memory_fit import Fit, fit
 from planning.rules.rollouts import Mode, rollout_mode
-from planning.settings.areas import StackSecrets, StackSettings, area_fields
+from planning.settings.areas import StackSecrets, StackSettings, settings_fields
 from planning.settings.errors import BadStackFile
 from planning.settings.model import InlineModel
 from planning.settings.namespaces import foreign_keys
@@ -106,7 +106,7 @@ def plan_stack(
     ``unencrypted`` names keys of ``secrets`` that the file holds in clear; ``keys`` are all keys of the file, each with
     its namespace. Raises BadStackFile with all errors.
     """
-    foreign = foreign_keys(keys, area_fields(), stack)
+    foreign = foreign_keys(keys, settings_fields(), stack)
     draft, errors = resolve(stack, settings, secrets, unencrypted)
     errors += foreign.errors
     fitted = None

@@ -74,7 +74,7 @@ def reference_page() -> str:
         lines += _section(name, field)
     lines += ["## Secrets", "", "Only encrypted; a value in clear is refused.", "", *_table(StackSecrets), ""]
     lines += ["## Models known by name", "", *_models(), "", "## Cards known by name", "", *_cards(), ""]
-    lines += ["## Version floors", "", *_floors(), ""]
+    lines += ["## Minimum versions", "", *_minimum_versions(), ""]
     return "\n".join(lines)
 
 
@@ -172,9 +172,9 @@ def _cards() -> Iterator[str]:
         )
 
 
-def _floors() -> Iterator[str]:
+def _minimum_versions() -> Iterator[str]:
     yield "| software | at least | why | waiver |"
     yield "| --- | --- | --- | --- |"
-    for floor in (VLLM, NGINX, DOCKER_REFUSED, DOCKER_WANTED, DRIVER_FOR_CUDA_13):
-        waiver = f"`waivers.{floor.waiver}`" if floor.waiver else ""
-        yield f"| {floor.software} | {floor.text} | {floor.reason} | {waiver} |"
+    for minimum in (VLLM, NGINX, DOCKER_REFUSED, DOCKER_WANTED, DRIVER_FOR_CUDA_13):
+        waiver = f"`waivers.{minimum.waiver}`" if minimum.waiver else ""
+        yield f"| {minimum.software} | {minimum.text} | {minimum.reason} | {waiver} |"

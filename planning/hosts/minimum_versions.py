@@ -1,4 +1,4 @@
-"""Version floors, as data: below them a release has a hole or a crash that this stack's promises do not survive."""
+"""Minimum versions, as data: a release below one has a hole or a crash that this stack's promises do not survive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Version = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Floor:
+class MinimumVersion:
     """``waiver`` is the name under which a stack file may be exempt; None: it may not."""
 
     software: str
@@ -22,7 +22,7 @@ class Floor:
         return ".".join(map(str, self.version))
 
 
-VLLM = Floor(
+VLLM = MinimumVersion(
     software="vLLM",
     version=(0, 32, 0),
     reason="a chat template in a request can block the server (PYSEC-2026-4344, PYSEC-2026-4349); before 0.30 a "
@@ -30,23 +30,23 @@ VLLM = Floor(
     "(CVE-2026-47155)",
     waiver="vllm",
 )
-NGINX = Floor(
+NGINX = MinimumVersion(
     software="nginx",
     version=(1, 30, 2),
     reason="earlier ones can't resolve replicas anew, and have known holes in request parsing",
 )
-DOCKER_REFUSED = Floor(
+DOCKER_REFUSED = MinimumVersion(
     software="Docker Engine",
     version=(25, 0, 5),
     reason="earlier ones forward DNS from internal networks, so a private network has a way out",
     waiver="docker-engine",
 )
-DOCKER_WANTED = Floor(
+DOCKER_WANTED = MinimumVersion(
     software="Docker Engine",
     version=(28, 3, 3),
     reason="earlier ones lack isolated gateway mode, or let the local network reach published loopback ports",
 )
-DRIVER_FOR_CUDA_13 = Floor(
+DRIVER_FOR_CUDA_13 = MinimumVersion(
     software="NVIDIA driver",
     version=(580, 0, 0),
     reason="images with CUDA 13 need it on GeForce cards; vllm/vllm-openai:v…-cu129 runs on older ones",

@@ -1,10 +1,11 @@
-"""Which replica gets which cards; no card twice."""
+"""Which replica gets which cards, no card twice; and whether a model can be split over them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
 
+from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
 
@@ -46,3 +47,22 @@ def place(vllm: VllmSettings, card_count: int) -> tuple[Replica, ...]:
     if twice := sorted(card for card, times in taken.items() if times > 1):
         raise BadPlacement(f"card {twice[0]} is given out {taken[twice[0]]} times")
     return tuple(Replica(index=index, cards=tuple(cards)) for index, cards in enumerate(vllm.placement))
+
+
+def uneven(model: InlineModel, parts: int) -> str | None:
+    """Why the model's layers can't be split over ``parts`` cards, or None."""
+    shape, quantization = model.architecture, model.quantization
+    if shape is None or parts == 1:
+        return None
+    for name, count in (("attention heads", shape.heads), ("words in its vocabulary", shape.vocab_size)):
+        if count % parts:
+            return f"{model.repo} has {count} {name}, which {parts} does not divide"
+    if shape.kv_heads % parts and parts % shape.kv_heads:
+        return f"{model.repo} has {shape.kv_heads} KV heads, which neither divide {parts} nor are divided by it"
+    width = shape.expert_size if shape.experts else shape.intermediate_size
+    if quantization and quantization.group_size and width % (parts * quantization.group_size):
+        return (
+            f"{model.repo} is quantized in groups of {quantization.group_size}, and a part of {width} / {parts} "
+            "does not hold whole groups"
+        )
+    return None

@@ -8,7 +8,7 @@ from planning.memory.budget import CardBudget, MemoryPlan
 from planning.memory.cards import Card
 from planning.memory.cpu_budget import CpuPlan
 from planning.memory.placement import Replica
-from planning.memory.suggestions import Option
+from planning.memory.suggestions import Suggestion
 
 BAR_WIDTH = 64
 PIECES = (
@@ -75,17 +75,17 @@ def verdict(plan: MemoryPlan) -> str:
     return "fits"
 
 
-def options_text(found: Sequence[Option]) -> str:
+def suggestions_text(found: Sequence[Suggestion]) -> str:
     """The ways out, each with its plan in a line and its commands."""
     if not found:
         return "Nothing smaller in the catalog fits either."
     lines = ["What would fit (each was planned the same way):"]
-    for option in found:
+    for suggestion in found:
         lines.append(
-            f"  - {option.what}: {option.plan.kv_tokens:,} tokens of KV cache, "
-            f"{option.plan.full_requests:.1f} full requests{', but only just' if option.plan.tight else ''}"
+            f"  - {suggestion.what}: {suggestion.plan.kv_tokens:,} tokens of KV cache, "
+            f"{suggestion.plan.full_requests:.1f} full requests{', but only just' if suggestion.plan.tight else ''}"
         )
-        lines += [f"      {line}" for line in option.lines]
+        lines += [f"      {line}" for line in suggestion.lines]
     return "\n".join(lines)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from planning.memory.placement import uneven
 from planning.rules.draft import Draft
 from planning.settings.errors import ConfigError
-from planning.settings.model import InlineModel
 
 METHOD_OF = {"awq_marlin": "awq", "gptq_marlin": "gptq"}  # vLLM's names for faster kernels of the same format
 
@@ -40,25 +40,6 @@ def parallel_errors(draft: Draft) -> Iterator[ConfigError]:
             draft.set_line("vllm.pipeline_parallel_size", 1),
             str(vllm.pipeline_parallel_size),
         )
-
-
-def uneven(model: InlineModel, parts: int) -> str | None:
-    """Why the model's layers can't be split over ``parts`` cards, or None."""
-    shape, quantization = model.architecture, model.quantization
-    if shape is None or parts == 1:
-        return None
-    for name, count in (("attention heads", shape.heads), ("words in its vocabulary", shape.vocab_size)):
-        if count % parts:
-            return f"{model.repo} has {count} {name}, which {parts} does not divide"
-    if shape.kv_heads % parts and parts % shape.kv_heads:
-        return f"{model.repo} has {shape.kv_heads} KV heads, which neither divide {parts} nor are divided by it"
-    width = shape.expert_size if shape.experts else shape.intermediate_size
-    if quantization and quantization.group_size and width % (parts * quantization.group_size):
-        return (
-            f"{model.repo} is quantized in groups of {quantization.group_size}, and a part of {width} / {parts} "
-            "does not hold whole groups"
-        )
-    return None
 
 
 def card_errors(draft: Draft) -> Iterator[ConfigError]:

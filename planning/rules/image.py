@@ -39,7 +39,7 @@ def image_errors(draft: Draft) -> Iterator[ConfigError]:
 
 
 def waiver_errors(draft: Draft) -> Iterator[ConfigError]:
-    """Floors, unless the stack file waives one by name; and waivers of what isn't broken."""
+    """Minimum versions, unless the stack file waives one by name; and waivers of what isn't broken."""
     waivers = draft.settings.waivers
     if draft.image:
         version = vllm_version(draft.image)
@@ -53,7 +53,7 @@ def waiver_errors(draft: Draft) -> Iterator[ConfigError]:
             waive = draft.set_line("waivers.vllm", "say here why this version is needed")
             yield ConfigError("vllm.image", f"{draft.image} {what}", waive, draft.settings.vllm.image)
         if not below and "vllm" in waivers:
-            reason = f"{draft.image} is not below the floor, so nothing needs a waiver"
+            reason = f"{draft.image} is not below the minimum version, so nothing needs a waiver"
             yield ConfigError("waivers.vllm", reason, draft.rm_line("waivers.vllm"))
     if draft.model:
         revision = draft.settings.model_cache.revision

@@ -10,8 +10,8 @@ from planning.memory.budget import MemoryPlan, plan_memory
 from planning.memory.cpu_budget import CPU_BLOCK_TOKENS, CpuPlan, plan_cpu
 from planning.memory.model_sizes import GIB
 from planning.memory.placement import BadPlacement, Replica, place
-from planning.memory.suggestions import Option, Situation, options
-from planning.memory.table import cpu_table, memory_table, options_text, verdict
+from planning.memory.suggestions import Situation, Suggestion, suggestions
+from planning.memory.table import cpu_table, memory_table, suggestions_text, verdict
 from planning.rules.draft import Draft
 from planning.settings.errors import ConfigError
 
@@ -23,7 +23,7 @@ class Fit:
     replicas: tuple[Replica, ...]
     memory: MemoryPlan | None = None
     cpu: CpuPlan | None = None
-    ways_out: tuple[Option, ...] = ()
+    suggestions: tuple[Suggestion, ...] = ()
 
 
 def fit(draft: Draft) -> tuple[Fit | None, list[ConfigError]]:
@@ -50,8 +50,8 @@ def fit(draft: Draft) -> tuple[Fit | None, list[ConfigError]]:
         card_count=draft.card_count,
         version=vllm_version(draft.image or ""),
     )
-    found = options(situation)
-    text = "\n".join([f"{model.repo} {verdict(plan)}", memory_table(plan), options_text(found)])
+    found = suggestions(situation)
+    text = "\n".join([f"{model.repo} {verdict(plan)}", memory_table(plan), suggestions_text(found)])
     if not plan.starts:
         key, value = "vllm.gpu_memory_utilization", str(vllm.gpu_memory_utilization)
     elif plan.narrowest.kv <= 0:
@@ -59,7 +59,7 @@ def fit(draft: Draft) -> tuple[Fit | None, list[ConfigError]]:
     else:
         key, value = "vllm.max_model_len", str(vllm.max_model_len)
     mend = " && ".join(found[0].lines) if found else draft.set_line("model", "smollm2-135m-instruct")
-    return Fit(replicas=replicas, memory=plan, ways_out=tuple(found)), [ConfigError(key, text, mend, value)]
+    return Fit(replicas=replicas, memory=plan, suggestions=tuple(found)), [ConfigError(key, text, mend, value)]
 
 
 def _on_cpu(draft: Draft, replicas: tuple[Replica, ...]) -> tuple[Fit | None, list[ConfigError]]:

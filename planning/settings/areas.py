@@ -6,23 +6,37 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from planning.settings.base import Area, require_pinned_image
+from planning.settings.base import SettingsBase, require_pinned_image
 from planning.settings.gateway import ClientSettings, GatewaySettings, KeyName
 from planning.settings.host_key import DEFAULT_PARALLEL, check_host_key
 from planning.settings.model import Architecture, InlineModel, Quantization
 from planning.settings.vllm import NcclSettings, UlimitSettings, VllmSettings
 
 __all__ = [
-    "Architecture", "Area", "ClientSettings", "GatewaySettings", "GpuSettings", "HostSettings", "InlineModel",
-    "ModelCacheSettings", "NcclSettings", "PageIndexSettings", "Quantization", "StackSecrets", "StackSettings",
-    "UlimitSettings", "VllmSettings", "area_fields", "require_pinned_image",
+    "Architecture",
+    "ClientSettings",
+    "GatewaySettings",
+    "GpuSettings",
+    "HostSettings",
+    "InlineModel",
+    "ModelCacheSettings",
+    "NcclSettings",
+    "PageIndexSettings",
+    "Quantization",
+    "SettingsBase",
+    "StackSecrets",
+    "StackSettings",
+    "UlimitSettings",
+    "VllmSettings",
+    "require_pinned_image",
+    "settings_fields",
 ]  # fmt: skip
 
 ApiKey = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{32,200}$")]
 Reason = Annotated[str, Field(min_length=10)]
 
 
-class GpuSettings(Area):
+class GpuSettings(SettingsBase):
     """The cards of the host: all of one kind."""
 
     name: str = Field(
@@ -46,7 +60,7 @@ class GpuSettings(Area):
     )
 
 
-class HostSettings(Area):
+class HostSettings(SettingsBase):
     """The machine whose Docker daemon runs the stack."""
 
     docker: str | None = Field(
@@ -85,7 +99,7 @@ class HostSettings(Area):
         return value and check_host_key(value)
 
 
-class ModelCacheSettings(Area):
+class ModelCacheSettings(SettingsBase):
     """Where weights come from."""
 
     endpoint: str | None = Field(
@@ -117,7 +131,7 @@ class ModelCacheSettings(Area):
     )
 
 
-class OcrSettings(Area):
+class OcrSettings(SettingsBase):
     """An OpenAI-compatible server that reads pictures of pages: another stack, or any other."""
 
     stack: str | None = Field(
@@ -136,7 +150,7 @@ class OcrSettings(Area):
     model: str = Field("default", min_length=1, description="Name of the model there.", examples=["default"])
 
 
-class PageIndexSettings(Area):
+class PageIndexSettings(SettingsBase):
     """The application that answers from documents."""
 
     answer: Literal["auto", "agent", "two-step"] = Field(
@@ -162,7 +176,7 @@ class PageIndexSettings(Area):
     )
 
 
-class StackSettings(Area):
+class StackSettings(SettingsBase):
     """One hardware target, as written in its stack file."""
 
     model: str | InlineModel = Field(
@@ -177,13 +191,13 @@ class StackSettings(Area):
     pageindex: PageIndexSettings = PageIndexSettings()
     waivers: dict[Literal["vllm", "unpinned-model", "docker-engine"], Reason] = Field(
         default_factory=dict,
-        description="Rules that this stack is exempt from, each with the reason: vllm (a version below the floor, or "
+        description="Rules that this stack is exempt from, each with the reason: vllm (a version below the minimum, or "
         "unknown), unpinned-model (weights named by a branch or tag), docker-engine (one that lets names out).",
         examples=[{"vllm": "the only image for this card"}],
     )
 
 
-class StackSecrets(Area):
+class StackSecrets(SettingsBase):
     """What a stack file may say only encrypted."""
 
     api_keys: dict[KeyName, ApiKey] = Field(
@@ -200,6 +214,6 @@ class StackSecrets(Area):
     )
 
 
-def area_fields() -> dict[str, Any]:
+def settings_fields() -> dict[str, Any]:
     """Every key a stack file may have, with its description; the source of Pulumi.yaml's schema check."""
     return {**StackSettings.model_fields, **StackSecrets.model_fields}

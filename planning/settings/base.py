@@ -24,7 +24,7 @@ def require_pinned_image(reference: str) -> str:
     return reference
 
 
-class Area(BaseModel):
+class SettingsBase(BaseModel):
     """Common to all areas: unknown keys are faults, and a refused value is never repeated by pydantic."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)

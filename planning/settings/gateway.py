@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from planning.settings.base import Area, Port
+from planning.settings.base import Port, SettingsBase
 
 # Lower case: nginx's maps ignore case.
 KEY_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,30})?$"
@@ -40,7 +40,7 @@ def _is_a_day(value: str) -> str:
 Day = Annotated[str, BeforeValidator(_day), Field(pattern=r"^2\d{3}-\d{2}-\d{2}$"), AfterValidator(_is_a_day)]
 
 
-class ClientSettings(Area):
+class ClientSettings(SettingsBase):
     """What one client of the gateway may do; its key stands under api_keys with the same name."""
 
     requests_per_minute: int = Field(
@@ -62,7 +62,7 @@ class ClientSettings(Area):
         return math.ceil(60 / self.requests_per_minute)
 
 
-class TlsFiles(Area):
+class TlsFiles(SettingsBase):
     """A certificate of one's own."""
 
     certificate: str = Field(
@@ -105,7 +105,7 @@ Tls = Annotated[
 ]
 
 
-class GatewaySettings(Area):
+class GatewaySettings(SettingsBase):
     """The one guarded door."""
 
     bind: str = Field("127.0.0.1", description="Host address that the ports are published on.", examples=["127.0.0.1"])

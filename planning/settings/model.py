@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from planning.settings.base import Area
+from planning.settings.base import SettingsBase
 
 UNPINNED = "unpinned"  # the catalog's word for a commit that no public source names
 
 
-class Architecture(Area):
+class Architecture(SettingsBase):
     """Dimensions of a transformer, as its config.json states them."""
 
     layers: int = Field(gt=0, description="num_hidden_layers.", examples=[36])
@@ -81,7 +81,7 @@ class Architecture(Area):
         return 2 * layers * heads * self.head_size * bytes_per_value
 
 
-class Quantization(Area):
+class Quantization(SettingsBase):
     """How the weights on disk are quantized."""
 
     method: Literal["awq", "compressed-tensors", "gptq", "fp8"] = Field(
@@ -104,7 +104,7 @@ class Quantization(Area):
         return self.bits / 8 + scale
 
 
-class InlineModel(Area):
+class InlineModel(SettingsBase):
     """A model that is not in the catalog, or one that is: the catalog holds the same."""
 
     repo: str = Field(

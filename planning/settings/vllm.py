@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
-from planning.settings.base import Area, require_pinned_image
+from planning.settings.base import SettingsBase, require_pinned_image
 
 FlagName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
 VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -24,7 +24,7 @@ FIRST_SETTINGS = (
 OF_ALL_REPLICAS = ("replicas", "placement", "rollout", "rollback", "drain_timeout_s")
 
 
-class NcclSettings(Area):
+class NcclSettings(SettingsBase):
     """How cards talk to each other. Consumer cards have no peer access unless a patched driver grants it."""
 
     p2p: bool | None = Field(None, description="Peer access between cards. Default: NCCL decides.", examples=[False])
@@ -35,14 +35,14 @@ class NcclSettings(Area):
     )
 
 
-class UlimitSettings(Area):
+class UlimitSettings(SettingsBase):
     """Limits of the container's processes; -1 is unlimited."""
 
     memlock: int | None = Field(None, ge=-1, description="Locked memory, bytes.", examples=[-1])
     stack: int | None = Field(None, ge=-1, description="Stack, bytes.", examples=[67_108_864])
 
 
-class VllmSettings(Area):
+class VllmSettings(SettingsBase):
     """How the model is served."""
 
     image: str = Field(

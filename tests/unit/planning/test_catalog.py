@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from planning.memory.model_sizes import GIB, weights_gib
+from planning.memory.placement import uneven
 from planning.models.catalog import catalog, resolve_model
 from planning.models.local_directory import read_local_model
-from planning.rules.cards import uneven
 from planning.settings.vllm import VllmSettings
 
 # Parameters as the hub counts them, and bytes of all safetensors, where published.

@@ -13,7 +13,7 @@ from planning.__main__ import REFERENCE_FILE, SCHEMA_FILE, main, plan_text
 from planning.hosts.images import image_names
 from planning.hosts.minimum_versions import NGINX, VLLM, cuda_major, vllm_version
 from planning.reference import reference_page, schema_text
-from planning.settings.areas import area_fields
+from planning.settings.areas import settings_fields
 from planning.settings.errors import NAMESPACE
 from planning.stack_files import plan_of_file
 
@@ -80,10 +80,10 @@ def test_the_reference_page_is_current() -> None:
 
 def test_schema_and_reference_have_every_key() -> None:
     schema = json.loads(schema_text())["properties"]["config"]["properties"]
-    assert set(schema) == {f"{NAMESPACE}:{name}" for name in area_fields()}
+    assert set(schema) == {f"{NAMESPACE}:{name}" for name in settings_fields()}
     page = reference_page()
-    assert set(yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]) == set(area_fields())
-    for name in area_fields():
+    assert set(yaml.safe_load((ROOT / "Pulumi.yaml").read_text(encoding="utf-8"))["config"]) == set(settings_fields())
+    for name in settings_fields():
         assert f"## {name}" in page or f"`{name}`" in page
 
 

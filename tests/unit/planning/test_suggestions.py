@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from planning.memory.budget import plan_memory
 from planning.memory.cards import CARDS, UnknownCard, card_of
 from planning.memory.placement import BadPlacement, Replica, place
-from planning.memory.suggestions import Situation, options
+from planning.memory.suggestions import Situation, suggestions
 from planning.memory.table import memory_table, verdict
 from planning.models.catalog import catalog
 from planning.settings.areas import GpuSettings, VllmSettings
@@ -40,22 +41,31 @@ CASES = [
 @pytest.mark.parametrize("now", CASES, ids=lambda now: f"{now.model.repo} {now.card.name}")
 def test_every_option_fits(now: Situation) -> None:
     assert not plan_memory(now.model, now.vllm, now.card, now.version).fits
-    found = options(now)
+    found = suggestions(now)
     assert found
-    assert all(option.plan.fits and option.lines for option in found)
+    assert all(suggestion.plan.fits and suggestion.lines for suggestion in found)
 
 
 def whats(now: Situation) -> list[str]:
-    return [option.what for option in options(now)]
+    return [suggestion.what for suggestion in suggestions(now)]
 
 
 def test_a_large_model_on_two_cards_is_split_over_both() -> None:
     now = situation("qwen3-32b-awq", "GeForce RTX 4090", count=2, max_model_len=16384, replicas=2)
-    split = next(option for option in options(now) if "split" in option.what)
+    split = next(suggestion for suggestion in suggestions(now) if "split" in suggestion.what)
     assert split.lines == (
         "pulumi config set -s s --path vllm.tensor_parallel_size 2",
         "pulumi config set -s s --path vllm.replicas 1",
     )
+
+
+def test_a_split_that_the_rules_refuse_is_not_suggested() -> None:
+    now = situation("qwen3-32b-awq", "GeForce RTX 4090", count=2, max_model_len=16384, replicas=2)
+    assert now.model.architecture is not None
+    odd = now.model.architecture.model_copy(update={"vocab_size": now.model.architecture.vocab_size + 1})
+    uneven_now = replace(now, model=now.model.model_copy(update={"architecture": odd}))
+    assert any("split" in what for what in whats(now))
+    assert not any("split" in what for what in whats(uneven_now)), "its vocabulary does not divide"
 
 
 def test_fp8_kv_is_offered_only_to_cards_that_have_it() -> None:
@@ -70,8 +80,8 @@ def test_fp8_kv_is_offered_only_to_cards_that_have_it() -> None:
 
 def test_where_one_change_is_not_enough_two_are_offered() -> None:
     now = situation("qwen3-14b-awq", "GeForce RTX 5080", max_model_len=40960, gpu_memory_utilization=0.70)
-    for option in options(now):
-        assert option.plan.fits
+    for suggestion in suggestions(now):
+        assert suggestion.plan.fits
 
 
 def test_smaller_models_are_offered_largest_first_and_must_do_what_this_one_does() -> None:
