@@ -12,7 +12,7 @@ from components.container import label_args, labels
 from components.service_container import FILES_LABEL, service_container, service_files
 from components.service_image import service_image
 from planning.hosts.ssh import HostAddress
-from planning.rules.answering import Mode
+from planning.rules.modes import AnswerMode
 from planning.rules.scans import OcrServer
 from planning.services.app import (
     ALIAS,
@@ -33,7 +33,7 @@ class PageIndexAppArgs:
 
     prefix: str
     settings: PageIndexSettings
-    answer: Mode
+    answer: AnswerMode
     base_image: str
     network_name: pulumi.Input[str]
     llm_base_url: str

@@ -17,7 +17,7 @@ from components.gateway import GatewayHandle
 from components.service_container import FILES_LABEL, service_container, service_files
 from planning.hosts.ssh import HostAddress
 from planning.memory.placement import Replica
-from planning.rules.rollouts import Mode
+from planning.rules.modes import RolloutMode
 from planning.services.service import FILES_VOLUME, Service, Volume
 from planning.services.vllm import AUTH_HEADER_FILE, CONFIG_FILE, MODELS_VOLUME, STOP_MARGIN_S, vllm_service
 from planning.services.vllm_command import STABLE_ALIAS
@@ -42,7 +42,7 @@ class VllmServerArgs:
     replicas: Sequence[Replica] = (Replica(index=0, cards=()),)
     wait_for: Sequence[pulumi.Resource] = ()
     """What must be there before a replica starts, such as verified weights; images are pulled meanwhile."""
-    rollout: Mode = "recreate"
+    rollout: RolloutMode = "recreate"
     """How a replica that is in use is replaced."""
     gateway: GatewayHandle | None = None
     """Who sends requests to the replicas, and is told who they are."""

@@ -14,10 +14,10 @@ from planning.memory.cards import Card
 from planning.memory.placement import Replica
 from planning.resolution import resolve
 from planning.rules.across import errors_across
-from planning.rules.answering import Mode as AnswerMode
 from planning.rules.answering import answer_mode
 from planning.rules.memory_fit import Fit, fit
-from planning.rules.rollouts import Mode, rollout_mode
+from planning.rules.modes import AnswerMode, RolloutMode
+from planning.rules.rollouts import rollout_mode
 from planning.settings.areas import StackSecrets, StackSettings, settings_fields
 from planning.settings.errors import BadStackFile
 from planning.settings.model import InlineModel
@@ -56,7 +56,7 @@ class StackPlan:
         return self.fit.replicas
 
     @property
-    def rollout(self) -> Mode:
+    def rollout(self) -> RolloutMode:
         """How a replica in use is replaced."""
         return rollout_mode(self.settings.vllm, self.card)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from planning.hosts.names import VLLM_PORT
 from planning.hosts.ssh import HostAddress
-
-Mode = Literal["rolling", "blue-green", "recreate"]
+from planning.rules.modes import RolloutMode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +21,7 @@ class Facts:
     container: str
     what: str
     served_models: tuple[str, ...]
-    mode: Mode = "recreate"
+    mode: RolloutMode = "recreate"
     rollback: bool = True
     gateway: str | None = None
     restart: str = "unless-stopped"

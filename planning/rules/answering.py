@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from planning.rules.modes import AnswerMode
 from planning.settings.areas import PageIndexSettings
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
 AGENT_CONTEXT_TOKENS = 32_768  # an outline, several pages and the calls between them stay in one window
-Mode = Literal["agent", "two-step"]
 
 
-def answer_mode(settings: PageIndexSettings, model: InlineModel, vllm: VllmSettings) -> Mode:
+def answer_mode(settings: PageIndexSettings, model: InlineModel, vllm: VllmSettings) -> AnswerMode:
     """What `auto` comes to for this model and window."""
     if settings.answer == "auto":
         return "two-step" if hindrance(model, vllm) else "agent"

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
 
 from planning.memory.budget import CONTEXT_GIB
 from planning.memory.cards import Card
+from planning.rules.modes import RolloutMode
 from planning.settings.config_commands import set_value_line
 from planning.settings.errors import ConfigError
 from planning.settings.vllm import VllmSettings
 
-Mode = Literal["rolling", "blue-green", "recreate"]
 
-
-def rollout_mode(vllm: VllmSettings, card: Card | None) -> Mode:
+def rollout_mode(vllm: VllmSettings, card: Card | None) -> RolloutMode:
     """What `rollout` says, or for `auto` the way that costs the users least."""
     if vllm.rollout != "auto":
         return vllm.rollout

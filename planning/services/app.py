@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from planning.hosts.names import FILES_PATH
-from planning.rules.answering import Mode
+from planning.rules.modes import AnswerMode
 from planning.rules.scans import OcrServer
 from planning.services.service import FILES_VOLUME, Health, Scratch, Service, Volume
 from planning.services.vllm_command import STABLE_ALIAS
@@ -25,7 +25,7 @@ PROBE = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}
 def app_service(
     settings: PageIndexSettings,
     *,
-    answer: Mode,
+    answer: AnswerMode,
     llm_base_url: str,
     context_tokens: int,
     ocr: OcrServer | None,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from planning.memory.cards import card_of
-from planning.rules.rollouts import Mode, has_room_for_two, rollout_mode
+from planning.rules.modes import RolloutMode
+from planning.rules.rollouts import has_room_for_two, rollout_mode
 from planning.settings.areas import GpuSettings
 from planning.settings.vllm import VllmSettings
 
@@ -25,7 +26,7 @@ CARD = card_of(GpuSettings(name="NVIDIA GeForce RTX 5090"))
         ({"replicas": 2, "rollout": "recreate"}, "recreate"),
     ],
 )
-def test_auto_takes_the_way_that_costs_users_least(settings: dict[str, Any], mode: Mode) -> None:
+def test_auto_takes_the_way_that_costs_users_least(settings: dict[str, Any], mode: RolloutMode) -> None:
     vllm = VllmSettings.model_validate(settings)
     assert rollout_mode(vllm, CARD if vllm.device == "cuda" else None) == mode
 

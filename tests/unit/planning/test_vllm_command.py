@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from planning.models.catalog import catalog
+from planning.rules.extra_flags import FORBIDDEN_FLAGS, OWNED_FLAGS
 from planning.services.vllm_command import vllm_command, vllm_environment
 from planning.settings.vllm import FIRST_SETTINGS, NcclSettings, VllmSettings
 from planning.stack_files import plan_of_file
@@ -82,3 +83,26 @@ def test_a_setting_that_nobody_uses_does_not_change_a_replicas_hash() -> None:
     assert set(VllmSettings(replicas=2, nccl=NcclSettings(p2p=False)).model_dump()) == {
         *FIRST_SETTINGS, "replicas", "nccl",
     }  # fmt: skip
+
+
+def test_no_flag_that_is_rendered_can_be_given_a_second_time_as_an_extra_one() -> None:
+    everything = VllmSettings(
+        device="cuda",
+        tensor_parallel_size=2,
+        pipeline_parallel_size=2,
+        kv_cache_dtype="fp8",
+        dtype="bfloat16",
+        quantization="fp8",
+        max_num_batched_tokens=2048,
+        cpu_offload_gib=1.0,
+        images_per_prompt=1,
+        enforce_eager=True,
+        custom_all_reduce=False,
+    )
+    rendered = set()
+    for model in catalog().values():
+        for settings in (everything, VllmSettings()):
+            words = vllm_command(model, settings, "/models/m", "/run/c.yaml")
+            rendered |= {word.removeprefix("--") for word in words if word.startswith("--")}
+    assert {"max-model-len", "tool-call-parser", "limit-mm-per-prompt", "enforce-eager"} <= rendered
+    assert rendered <= OWNED_FLAGS.keys() | FORBIDDEN_FLAGS.keys()

@@ -11,8 +11,9 @@ import pytest
 
 from host_access.outcome import CheckFailed
 from planning.gateway.replicas import Member, Slots
+from planning.rules.modes import RolloutMode
 from rollout import steps
-from rollout.facts import Facts, Mode, Replica
+from rollout.facts import Facts, Replica
 from rollout.steps import Rollout
 
 OLD, NEW = "pageindex-x-vllm-0-0ld0ld0", "pageindex-x-vllm-0-0new0ne"
@@ -95,14 +96,14 @@ def replica(name: str, status: str = "created", *, slot: int = 0, healthy: bool 
     return Replica(name=name, slot=slot, model=f"org/{name[-7:]}", status=status, healthy=healthy, **more)
 
 
-def facts(mode: Mode = "recreate", **more: Any) -> Facts:
+def facts(mode: RolloutMode = "recreate", **more: Any) -> Facts:
     return Facts(
         prefix="pageindex-x", slot=0, container=NEW, what="org/new", served_models=("org/new", "default"),
         mode=mode, **{"slots": 1, "gateway": "pageindex-x-gateway", **more},
     )  # fmt: skip
 
 
-def in_use(mode: Mode = "recreate", **more: Any) -> FakeHost:
+def in_use(mode: RolloutMode = "recreate", **more: Any) -> FakeHost:
     """The old generation serves; the new one was just created."""
     slots = {0: [Member(f"{OLD}:8000")]}
     return FakeHost(replica(OLD, "running", healthy=True), replica(NEW), slots=slots, **more)
@@ -126,7 +127,7 @@ def test_blue_green_never_leaves_a_moment_without_a_replica() -> None:
 
 
 @pytest.mark.parametrize("mode", ["recreate", "rolling"])
-def test_one_at_a_time_stops_the_old_one_only_when_it_gets_no_requests(mode: Mode) -> None:
+def test_one_at_a_time_stops_the_old_one_only_when_it_gets_no_requests(mode: RolloutMode) -> None:
     host = in_use()
     host.busy[OLD] = 3
     Rollout(facts(mode), host).run()
@@ -156,7 +157,7 @@ def test_the_promised_wait_rests_on_the_last_start_and_ends_with_the_outage() ->
 
 @pytest.mark.parametrize("mode", ["recreate", "rolling", "blue-green"])
 @pytest.mark.parametrize("fault", ["never healthy", "foolish"])
-def test_a_new_replica_that_fails_is_stopped_and_the_old_one_serves_again(mode: Mode, fault: str) -> None:
+def test_a_new_replica_that_fails_is_stopped_and_the_old_one_serves_again(mode: RolloutMode, fault: str) -> None:
     host = in_use(bad=(NEW,) if fault == "never healthy" else ())
     host.foolish = {NEW}
     with pytest.raises(CheckFailed) as raised:
@@ -242,7 +243,7 @@ def test_fewer_replicas_get_no_requests_before_they_are_removed() -> None:
 
 @pytest.mark.parametrize("mode", ["recreate", "rolling", "blue-green"])
 @pytest.mark.parametrize("kill_at", range(6))
-def test_a_rollout_that_was_killed_anywhere_ends_right_when_run_again(mode: Mode, kill_at: int) -> None:
+def test_a_rollout_that_was_killed_anywhere_ends_right_when_run_again(mode: RolloutMode, kill_at: int) -> None:
     host = in_use()
     host.kill_at = kill_at
     try:
@@ -255,7 +256,7 @@ def test_a_rollout_that_was_killed_anywhere_ends_right_when_run_again(mode: Mode
 
 @pytest.mark.parametrize("mode", ["recreate", "rolling", "blue-green"])
 @pytest.mark.parametrize("kill_at", range(9))
-def test_a_rollback_that_was_killed_anywhere_ends_right_when_run_again(mode: Mode, kill_at: int) -> None:
+def test_a_rollback_that_was_killed_anywhere_ends_right_when_run_again(mode: RolloutMode, kill_at: int) -> None:
     host = in_use(bad=(NEW,))
     host.kill_at = kill_at
     outcome(Rollout(facts(mode), host).run)
