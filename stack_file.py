@@ -20,13 +20,13 @@ def load_plan() -> StackPlan:
     Raises RunError with every fault of its file, before any resource is registered.
     """
     prefix = f"{NAMESPACE}:"
-    raw = {key.removeprefix(prefix): _parsed(value) for key, value in CONFIG.get().items() if key.startswith(prefix)}
     # Pulumi.yaml declares every key with an empty default, so that the engine does not stop at the first missing one.
-    given = {key: value for key, value in raw.items() if value not in ("", {})}
+    said = {key: value for key, text in CONFIG.get().items() if (value := _parsed(text)) not in ("", {})}
+    given = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     unencrypted = [key for key in secrets if not is_config_secret(f"{prefix}{key}")]
     try:
-        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted, list(CONFIG.get()))
+        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted, list(said))
     except BadStackFile as faults:
         raise pulumi.RunError(str(faults)) from None
     for warning in plan.warnings:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from planning.stack_files import plan_of_file
 from tests.integration.pulumi_project import Project
@@ -91,3 +92,41 @@ def test_a_mended_file_previews(project: Project) -> None:
     refused = project.pulumi("preview", "--stack", "s", ok=False)
     run(project, mending_line(refused.stdout, "gateway.api_port"), project.directory)
     assert "to create" in project.pulumi("preview", "--stack", "s").stdout
+
+
+MEANT: list[tuple[str, dict[str, Any], str, Any]] = [
+    # the key of the error, what the file says, where its value stands afterwards, as what
+    ("gateway.api_port", {"gateway": {"api_port": "8123"}}, "gateway.api_port", 8123),
+    ("pageindex.memory_gib", {"pageindex": {"memory_gib": "6,5"}}, "pageindex.memory_gib", 6.5),
+    ("vllm.enforce_eager", {"vllm": {"enforce_eager": "yes"}}, "vllm.enforce_eager", True),
+    ("vllm.extra_env.THREADS", {"vllm": {"extra_env": {"THREADS": 1}}}, "vllm.extra_env.THREADS", "1"),
+    ("gatway", {"gatway": {"clients": {"al": {"expires": "2030-01-31"}}, "api_port": 8123}}, "gateway.api_port", 8123),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "content", "where", "meant"), MEANT, ids=[row[0] for row in MEANT])
+def test_the_file_says_what_was_meant_after_pulumi_has_run_the_line(
+    project: Project, key: str, content: dict[str, Any], where: str, meant: Any
+) -> None:
+    project.write_stack_file(merged(CPU, content))
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    run(project, mending_line(refused.stdout, key), project.directory)
+    value: Any = yaml.safe_load(project.stack_file.read_text())["config"]
+    area, *inside = where.split(".")
+    value = value[f"pageindex-stack:{area}"]
+    for part in inside:
+        value = value[part]
+    assert value == meant
+    assert type(value) is type(meant)
+
+
+def test_a_mistyped_namespace_is_renamed_by_its_line(project: Project) -> None:
+    project.write_stack_file(CPU)
+    file = project.stack_file
+    file.write_text(file.read_text().replace("config:", "config:\n  pagindex-stack:gateway: {api_port: 8123}", 1))
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    assert refused.returncode != 0
+    assert "pagindex-stack:gateway" in refused.stdout
+    line = next(each for each in map(str.strip, refused.stdout.splitlines()) if each.startswith("mend: "))
+    run(project, line.removeprefix("mend: "), project.directory)
+    assert plan_of_file(file).settings.gateway.api_port == 8123
