@@ -91,12 +91,15 @@ def _locks(clone: Clone) -> str:
 
 
 def _requirements(clone: Clone) -> Iterator[tuple[Path, str]]:
-    """Each lock file with each requirement that it has to hold."""
+    """Each lock file with what it has to hold of each requirement: name and version, or of a range the name."""
     for source in [clone.folder / "requirements.in", *clone.folder.glob("services/*/requirements*.in")]:
         for text in source.read_text(encoding="utf-8").splitlines():
-            wanted = text.split("#")[0].strip().lower()
-            if wanted and not wanted.startswith("-"):
-                yield source.with_suffix(".txt"), re.sub(r"\[.*?\]", "", wanted)
+            wanted = text.split("#")[0].split(";")[0].strip().lower()
+            if not wanted or wanted.startswith("-"):
+                continue
+            name, exact, version = re.sub(r"\[.*?\]", "", wanted).partition("==")
+            plain = re.split(r"[<>=!~ ]", name)[0].replace("_", "-")
+            yield source.with_suffix(".txt"), f"{plain}=={version.strip()}" if exact else f"{plain}=="
 
 
 def _images(clone: Clone) -> str:

@@ -230,6 +230,7 @@ def test_the_host_check_runs_over_ssh_as_the_program_runs_it(sshd: Sshd) -> None
         "cards": None,
         "bind": "127.0.0.1",
         "ports": [free_port()],
+        "weights": {"directory": "", "bytes": None, "local_path": None},
         "waivers": {"docker-engine": "whatever the tests find"},
     }
     command = [sys.executable, "-m", "checks", "host"]
