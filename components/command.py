@@ -13,6 +13,13 @@ from pulumi_command import local
 
 from planning.hosts.ssh import HostAddress
 
+_PYTHONPATH: dict[str, str] = {}
+
+
+def find_packages_at(folder: Path) -> None:
+    """Let commands find our packages in ``folder``: for a plugin, whose environment does not have them installed."""
+    _PYTHONPATH["PYTHONPATH"] = str(folder)
+
 
 def interpreter() -> str:
     """The running Python, relative where it lies in the working directory: a clone elsewhere is no difference."""
@@ -61,6 +68,7 @@ def run_module(
         create=f"{interpreter()} -m {module}",
         stdin=pulumi.Output.json_dumps(dict(facts), sort_keys=True),
         triggers=list(triggers),
+        environment=dict(_PYTHONPATH) or None,
         logging=local.Logging.STDERR,  # what it waits for; the finding itself, on stdout, is for programs
         opts=opts,
     )

@@ -33,11 +33,11 @@ from planning.settings.gateway import GatewaySettings
 
 @dataclass(frozen=True)
 class GatewayHandle:
-    """The container that is told which replicas are in use, and ``ready``, after which it can be."""
+    """The container that is told which replicas are in use, once ``ready`` is there; None if its id says that."""
 
     container_name: str
     container_id: pulumi.Output[str]
-    ready: pulumi.Resource
+    ready: pulumi.Resource | None
 
 
 @dataclass(frozen=True, kw_only=True)

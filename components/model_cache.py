@@ -52,6 +52,8 @@ class ModelCache(pulumi.ComponentResource):
     path: str
     verified: Sequence[pulumi.Resource]
     """What loads the weights depends on these."""
+    verified_id: pulumi.Output[str]
+    """For whoever cannot depend on a resource: known once the weights are verified, and changes with them."""
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
@@ -130,6 +132,7 @@ class ModelCache(pulumi.ComponentResource):
         self.mount = {"volume_name": volume.name, "container_path": MODELS_PATH, "read_only": True}
         self.path = f"{MODELS_PATH}/{args.repo.replace('/', '--')}/{args.revision}"
         self.verified = [gate]
+        self.verified_id = gate.id
         self._name, self._args, self._image = name, args, image
         self.register_outputs({"volume_name": self.volume_name, "path": self.path})
 

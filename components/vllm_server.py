@@ -112,6 +112,7 @@ class VllmServer(pulumi.ComponentResource):
         after: Sequence[pulumi.Resource],
     ) -> local.Command:
         settings, gateway = args.settings, args.gateway
+        told_after = [gateway.ready] if gateway and gateway.ready else []
         facts = {
             "prefix": args.prefix,
             "slot": replica.index,
@@ -133,7 +134,7 @@ class VllmServer(pulumi.ComponentResource):
             facts,
             # A gateway that was replaced, and a number of replicas that was, are told or asked again.
             triggers=[container.id, len(args.replicas), *([gateway.container_id] if gateway else [])],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *([gateway.ready] if gateway else [])]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *told_after]),
         )
 
     def _create_replica(

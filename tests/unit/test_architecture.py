@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "stack_file": {"planning"},
     "wiring": {"planning", "components", "stack_file"},
     "__main__": {"planning", "components", "stack_file", "wiring"},
+    "provider": {"planning", "components"},
     "quickstart": {"machine", "planning", "toolchain", "lab"},
     "operate": {"machine", "planning", "host_access", "checks", "components", "quickstart"},
     "devtools": {"machine", "toolchain", "lab", "quickstart", "operate"},
