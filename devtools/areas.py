@@ -73,6 +73,13 @@ AREAS = (
         sources=("services/pageindex_app/", "components/pageindex_app.py", "planning/services/app.py", "samples/"),
     ),
     Area(
+        name="languages",
+        proves="programs in other languages compose the same components, with typed inputs and all faults at once",
+        unit=_unit("provider"),
+        integration=_integration("test_other_languages.py"),
+        sources=("provider/", "examples/yaml/", "components/", "toolchain/yaml_host/"),
+    ),
+    Area(
         name="stack",
         proves="the dev stack comes up, answers, heals, refuses bad input and changes only what was changed",
         unit=_unit("checks"),

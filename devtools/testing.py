@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import toolchain
 from devtools import areas
 from devtools.areas import APP_UNIT_TESTS, INTEGRATION, UNIT, Area
 from devtools.changes import changed_files, digest, has_passed, remember_passed
@@ -17,8 +18,9 @@ from machine.paths import LOGS, REPOSITORY
 from quickstart import pulumi_state
 from quickstart.environment import environment
 from quickstart.up import provide
+from toolchain.building import ensure_part
 from toolchain.golang import go_environment, test_command
-from toolchain.parts import PARTS
+from toolchain.parts import PARTS, YAML_HOST
 
 # About half of the work: the simulated GPU host, and a stack whose replicas are replaced. The others share one stack.
 BESIDE = [f"{INTEGRATION}/test_{name}.py" for name in ("lab_host", "remote_gpu_host", "target_stacks", "rollouts")]
@@ -71,6 +73,8 @@ def _files(beginnings: list[str]) -> list[str]:
 def _provide_for_integration() -> None:
     provide()
     pulumi_state.ensure()
+    if toolchain.ensure().is_ours:  # a Pulumi of the user's brings its own language hosts
+        ensure_part(YAML_HOST)
     with step("Tools that only the tests need") as current:
         ensure_tools(ONLY_FOR_TESTS, current, LOGS / "apt.log")
 

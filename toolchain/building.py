@@ -40,6 +40,16 @@ def ensure() -> Toolchain:
     return toolchain
 
 
+def ensure_part(part: Part) -> Path:
+    """The folder with a part that not everybody needs, built if it is missing. It goes onto PATH for who runs it."""
+    there = part.installed_in(folder())
+    if not there.is_dir():
+        with step(f"Build the {part.title} from Go modules") as current, _only_one_at_a_time(current):
+            if not there.is_dir():
+                build_parts([part], current)
+    return there
+
+
 def build_parts(parts: list[Part], current: Step) -> None:
     """Fetch all parts' modules at once, and compile each as soon as its own are there."""
     go = golang.find_go()

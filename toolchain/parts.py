@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 CLI_VERSION = "3.259.0"
 # The last host that is part of the SDK's own Go module; the newer ones are a module that isn't published to proxies.
 LANGUAGE_HOST_VERSION = "3.79.0"
+YAML_HOST_VERSION = "1.25.0"
 # The plugins carry the versions of the Python packages that talk to them.
 DOCKER_VERSION = "5.2.0"
 COMMAND_VERSION = "1.2.1"
@@ -109,4 +110,15 @@ PARTS = (
         script_module=f"github.com/pulumi/pulumi/sdk/v3@v{CLI_VERSION}",
         script="python/cmd/pulumi-language-python-exec",
     ),
+)
+
+# For programs in YAML alone, so that only who runs one builds it.
+YAML_HOST = Part(
+    name="YAML language host",
+    version=f"v{YAML_HOST_VERSION}",
+    folder="yaml_host",
+    package="github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml",
+    binary="pulumi-language-yaml",
+    version_variable="github.com/pulumi/pulumi-yaml/pkg/version.Version",
+    packages=130,  # beside those that it shares with the others
 )
