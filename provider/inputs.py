@@ -20,26 +20,25 @@ def settings_from(kind: type[Settings], given: Mapping[str, Any] | None, path: s
     try:
         return kind.model_validate(_whole_numbers(_without_none(given or {})))
     except ValidationError as error:
-        raise pulumi.InputPropertiesError(
-            f"{len(error.errors())} of the settings in {path} cannot be used",
-            [
-                {
-                    "property_path": ".".join([path, *(_camel(str(part)) for part in found["loc"])]),
-                    "reason": found["msg"],
-                }
-                for found in error.errors(include_url=False, include_context=False, include_input=False)
-            ],
-        ) from None
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        faults = {".".join([path, *(_camel(str(part)) for part in each["loc"])]): each["msg"] for each in found}
+        raise _refusal(faults) from None
 
 
 def model_from(name: str) -> InlineModel:
-    """A model of the catalog, or of a directory on this machine."""
+    """A model of the catalog, or of a directory on this machine. InputPropertiesError says which there are."""
     try:
         return resolve_model(name)
     except KeyError as error:
-        raise pulumi.InputPropertiesError(
-            "the model cannot be used", [{"property_path": "model", "reason": str(error.args[0])}]
-        ) from None
+        raise _refusal({"model": str(error.args[0])}) from None
+
+
+def _refusal(faults: Mapping[str, str]) -> pulumi.InputPropertiesError:
+    """All faults in the message too: a plugin's host shows that and not the list."""
+    text = "\n".join(["these inputs cannot be used:", *(f"  {path}: {reason}" for path, reason in faults.items())])
+    return pulumi.InputPropertiesError(
+        text, [{"property_path": path, "reason": reason} for path, reason in faults.items()]
+    )
 
 
 def _without_none(value: Any) -> Any:
