@@ -7,9 +7,9 @@ from typing import Any
 from checks.facts import IsolationFacts, OtherStackFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
+from planning.hosts.minimum_versions import DOCKER_REFUSED
 
 ISOLATED_SINCE = (28, 0, 0)  # engines with the `isolated` gateway mode, in which the bridge has no host address
-NO_DNS_LEAK_SINCE = (25, 0, 5)  # CVE-2024-29018: older ones forward names from internal networks
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
 
 
@@ -140,6 +140,6 @@ def _level(host: DockerHost, network: dict[str, Any]) -> str:
     version = host.engine_version()
     if version >= ISOLATED_SINCE and network["Options"].get(GATEWAY_MODE) == "isolated":
         return "isolated"
-    if version >= NO_DNS_LEAK_SINCE:
+    if version >= DOCKER_REFUSED.version:
         return "internal; the host's own services on the bridge address can be reached"
     return "internal; names may leak through the host's resolver (CVE-2024-29018): update Docker to 25.0.5 or newer"

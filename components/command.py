@@ -1,4 +1,4 @@
-"""Commands of our own `checks` and `rollout` packages as resources: gates that wait, and checks that ask."""
+"""Commands of our own `checks` and `rollout` packages as resources: readiness gates that wait, and checks that ask."""
 
 from __future__ import annotations
 
@@ -84,6 +84,6 @@ def await_container(
     docker_host: HostAddress,
     opts: pulumi.ResourceOptions,
 ) -> local.Command:
-    """A gate that is there once Docker's health check of ``container`` has passed, or once it has ended well."""
+    """A readiness gate: there once the health check of ``container`` has passed, or once it has ended well."""
     facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
     return ask(resource_name, until, facts, triggers=[container.id], opts=opts)

@@ -19,8 +19,8 @@ from components.service_image import service_image, service_image_name
 from planning.hosts.names import FILES_PATH
 from planning.hosts.ssh import HostAddress
 from planning.services.service import stable_hash
+from planning.services.vllm import MODELS_PATH, model_path
 
-MODELS_PATH = "/models"
 DOWNLOADER = "10002:0"
 VLLM = "2000:0"  # what this user can't read, vLLM can't
 
@@ -119,7 +119,7 @@ class ModelCache(pulumi.ComponentResource):
             tmpfs={"/tmp": ""},
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one writer at a time
         )
-        gate = await_container(
+        verified = await_container(
             f"{name}-verified",
             fetch,
             "finished",
@@ -130,9 +130,9 @@ class ModelCache(pulumi.ComponentResource):
         )
         self.volume_name = volume.name
         self.mount = {"volume_name": volume.name, "container_path": MODELS_PATH, "read_only": True}
-        self.path = f"{MODELS_PATH}/{args.repo.replace('/', '--')}/{args.revision}"
-        self.verified = [gate]
-        self.verified_id = gate.id
+        self.path = model_path(args.repo, args.revision)
+        self.verified = [verified]
+        self.verified_id = verified.id
         self._name, self._args, self._image = name, args, image
         self.register_outputs({"volume_name": self.volume_name, "path": self.path})
 
@@ -205,7 +205,7 @@ class HostModel(pulumi.ComponentResource):
             marks=args.verify_when,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        gate = await_container(
+        verified = await_container(
             f"{name}-verified",
             check,
             "finished",
@@ -214,7 +214,7 @@ class HostModel(pulumi.ComponentResource):
             docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.verified = [gate]
+        self.verified = [verified]
         self.register_outputs({"path": self.path})
 
 

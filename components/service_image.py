@@ -1,4 +1,4 @@
-"""ServiceImage: an image of ours, built on the host's own daemon from a folder under services/."""
+"""Images of ours, each built on the host's own daemon from a folder under services/."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.model_cache import DOWNLOADER, MODELS_PATH
+from components.model_cache import DOWNLOADER
 from components.service_image import NOT_PART_OF_AN_IMAGE, SERVICES, service_image_name
 from host_access.commands import Commands, commands_on
 from host_access.outcome import CheckFailed
@@ -24,6 +24,7 @@ from machine.console import StepFailed, main_guard, step
 from planning.hosts.images import resolve_image
 from planning.hosts.ssh import host_facts
 from planning.plan import StackPlan
+from planning.services.vllm import MODELS_PATH
 from planning.settings.errors import BadStackFile
 from planning.stack_files import plan_of_file, stack_file_of
 from quickstart.environment import variables

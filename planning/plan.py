@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planning.hosts.minimum_versions import Version, vllm_version
-from planning.hosts.names import prefix_of
+from planning.hosts.names import prefix_of, weights_directory
 from planning.memory.cards import Card
 from planning.memory.placement import Replica
 from planning.resolution import resolve
@@ -85,11 +85,14 @@ class StackPlan:
     @property
     def model_directory(self) -> str:
         """Where the model lies in the weights volume, relative to its root."""
-        return f"{self.model.repo.replace('/', '--')}/{self.model.revision}"
+        return weights_directory(self.model.repo, self.model.revision)
 
     @property
     def vllm_fingerprint(self) -> str:
-        """Changes with everything for which vLLM is replaced, and so loads its weights anew."""
+        """Changes with every setting for which vLLM is replaced: its weights are verified anew before it loads them.
+
+        Settings alone, not the rendered command: what a new version of this program renders is no new weights.
+        """
         vllm = self.settings.vllm
         return json.dumps([vllm.replica_settings(), vllm.replicas, vllm.placement, self.vllm_image])
 

@@ -10,7 +10,7 @@ from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container
 from planning.memory.placement import place
 from planning.rules.answering import answer_mode
-from planning.services.vllm import MODELS_PATH
+from planning.services.vllm import MODELS_PATH, model_path
 from planning.services.vllm_command import STABLE_ALIAS
 from planning.settings.areas import PageIndexSettings
 from planning.settings.gateway import GatewaySettings
@@ -138,7 +138,7 @@ class VllmServer(pulumi.ComponentResource):
                 settings=settings,
                 image=resolve_image(settings.image),
                 model=model.model_copy(update={"revision": revision}),
-                model_path=f"{MODELS_PATH}/{model.repo.replace('/', '--')}/{revision}",
+                model_path=model_path(model.repo, revision),
                 model_mount={"volume_name": args["model_volume"], "container_path": MODELS_PATH, "read_only": True},
                 network_name=args["network_name"],
                 api_key=args["api_key"],

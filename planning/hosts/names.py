@@ -12,11 +12,16 @@ def prefix_of(stack: str) -> str:
     return f"{PROJECT}-{stack}"
 
 
+def weights_directory(repo: str, revision: str) -> str:
+    """Where a model lies in the weights volume, relative to its root, as the downloader lays it out."""
+    return f"{repo.replace('/', '--')}/{revision}"
+
+
 def internal_network(prefix: str) -> str:
     """The isolated network."""
     return f"{prefix}-internal"
 
 
 def gateway_container(prefix: str) -> str:
-    """On every network that it is on; an alias such as `gateway` is found once for each network that one is on."""
+    """The gateway's full name. Another stack that is joined has a gateway too, so an alias would name both."""
     return f"{prefix}-gateway"

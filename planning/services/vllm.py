@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from planning.hosts.names import FILES_PATH
+from planning.hosts.names import FILES_PATH, weights_directory
 from planning.memory.placement import Replica
 from planning.services.service import FILES_VOLUME, Health, LogLimits, Scratch, Service, Volume, stable_hash
 from planning.services.vllm_command import vllm_command, vllm_environment
@@ -18,6 +18,11 @@ CONFIG_FILE, AUTH_HEADER_FILE, PROBE_FILE = "vllm.yaml", "auth-header", "probe.s
 USER_ID = 2000  # the user that vLLM's images are prepared for
 HEALTH_TIMEOUT_S = 30
 _PROBE = Path(__file__).resolve().parents[2] / "services" / "vllm" / PROBE_FILE
+
+
+def model_path(repo: str, revision: str) -> str:
+    """Where a container that mounts the weights finds a model."""
+    return f"{MODELS_PATH}/{weights_directory(repo, revision)}"
 
 
 def vllm_service(

@@ -1,4 +1,4 @@
-"""What all settings share: strict pydantic models that refuse unknown keys and never repeat a refused value."""
+"""What all settings share: strict pydantic models. They refuse unknown keys, and their errors do not show values."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def require_pinned_image(reference: str) -> str:
 
 
 class SettingsBase(BaseModel):
-    """Common to all areas: unknown keys are faults, and a refused value is never repeated by pydantic."""
+    """Common to all areas: an unknown key is an error, and errors do not show the value, which may be a secret."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)

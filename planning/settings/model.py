@@ -105,7 +105,7 @@ class Quantization(SettingsBase):
 
 
 class InlineModel(SettingsBase):
-    """A model that is not in the catalog, or one that is: the catalog holds the same."""
+    """One model: an entry of the catalog, or what a stack file writes out for a model that the catalog lacks."""
 
     repo: str = Field(
         pattern=r"^[\w.-]+/[\w.-]+$",

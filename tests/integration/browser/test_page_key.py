@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.integration.browser.app_alone import App
+from tests.integration.browser.appearance import faults_of_access, pale_texts
 from tests.integration.browser.conftest import OpenPage
-from tests.integration.browser.looks import faults_of_access, pale_texts
 from tests.integration.browser.page import shoot, stored
 
 pytestmark = pytest.mark.integration

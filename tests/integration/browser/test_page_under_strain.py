@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from tests.integration.browser.app_alone import App
+from tests.integration.browser.appearance import faults_of_access, overflowing, pale_texts
 from tests.integration.browser.conftest import OpenPage
-from tests.integration.browser.looks import faults_of_access, overflowing, pale_texts
 from tests.integration.browser.page import add, answered, ask, documents, shoot
 from tests.integration.browser.test_page import HARBOUR, QUESTION, fill_library, indexed
 

@@ -1,4 +1,4 @@
-"""What can be measured of how a page looks and of who can use it; the measuring itself is looks.js."""
+"""What can be measured of how a page looks and of who can use it; the measuring itself is in appearance.js."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page
 
-_SCRIPT = Path(__file__).with_name("looks.js").read_text().strip()
+_SCRIPT = Path(__file__).with_name("appearance.js").read_text().strip()
 
 
 def _faults(page: Page, of: str) -> list[str]:
