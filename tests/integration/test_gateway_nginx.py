@@ -1,4 +1,7 @@
-"""The real nginx with our configuration, as 101:0 on a read-only root, before a backend that remembers everything."""
+"""The real nginx with our configuration, as 101:0 on a read-only root, before a backend that remembers everything.
+
+This file is longer than most because its tests share one gateway, which the last one stops.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The host check against hosts that can run the stack, and hosts that cannot."""
+"""The host check against hosts that can run the stack, and hosts that cannot.
+
+This file is longer than most because a host can lack many things, and each is a test of a few lines.
+"""
 
 from __future__ import annotations
 
