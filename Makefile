@@ -27,7 +27,7 @@ models: ## weights that a stack's host keeps: make models S=dev; PRUNE=1 removes
 eval: ## how well the running stack answers: 72 questions to the samples, three ways: make eval [S=dev]
 	@$(PYTHON) -m quickstart env > /dev/null && $(VENV)/python -m operate.eval --stack $(S) $(if $(WRITE),--write)
 
-down: ## destroy stack dev; the weights stay
+down: ## destroy stack dev with its documents; the weights stay
 	@$(PYTHON) -m quickstart down
 
 clean: ## remove everything that was ever made: stacks, weights, lab, caches; asks before documents go: make clean [YES=1]
