@@ -11,7 +11,8 @@ from pulumi.runtime.config import CONFIG, is_config_secret
 
 from planning.plan import StackPlan, plan_stack
 from planning.settings.areas import StackSecrets
-from planning.settings.errors import NAMESPACE, BadStackFile
+from planning.settings.errors import BadStackFile
+from planning.stack_files import PREFIX, own_settings
 
 
 def load_plan() -> StackPlan:
@@ -19,14 +20,14 @@ def load_plan() -> StackPlan:
 
     Raises RunError with every fault of its file, before any resource is registered.
     """
-    prefix = f"{NAMESPACE}:"
-    # Pulumi.yaml declares every key with an empty default, so that the engine does not stop at the first missing one.
-    said = {key: value for key, text in CONFIG.get().items() if (value := _parsed(text)) not in ("", {})}
-    given = {key.removeprefix(prefix): value for key, value in said.items() if key.startswith(prefix)}
+    said = {key: _parsed(value) for key, value in CONFIG.get().items()}
+    given = own_settings(said)
+    # Pulumi.yaml declares every key of ours with an empty default, which the file then does not have.
+    keys = [key for key in said if not key.startswith(PREFIX) or key.removeprefix(PREFIX) in given]
+    encrypted = {key for key in given if is_config_secret(f"{PREFIX}{key}")}
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
-    unencrypted = [key for key in secrets if not is_config_secret(f"{prefix}{key}")]
     try:
-        plan = plan_stack(pulumi.get_stack(), given, secrets, unencrypted, list(said))
+        plan = plan_stack(pulumi.get_stack(), given, secrets, secrets.keys() - encrypted, keys, encrypted)
     except BadStackFile as faults:
         raise pulumi.RunError(str(faults)) from None
     for warning in plan.warnings:
@@ -40,7 +41,10 @@ def hub_endpoint(plan: StackPlan) -> str | None:
 
 
 def _parsed(value: Any) -> Any:
-    """Objects and lists arrive as JSON text, everything else as it was typed."""
+    """Objects and lists arrive as JSON text, everything else as it was typed; that may begin like JSON, too."""
     if isinstance(value, str) and value[:1] in {"{", "["}:
-        return json.loads(value)
+        try:
+            return json.loads(value)
+        except json.JSONDecodeError:
+            return value
     return value

@@ -103,14 +103,16 @@ def plan_stack(
     secrets: Mapping[str, Any],
     unencrypted: Collection[str] = (),
     keys: Collection[str] = (),
+    encrypted: Collection[str] = (),
 ) -> StackPlan:
     """Plan a stack from the raw values of its file.
 
-    ``unencrypted`` names keys of ``secrets`` that the file holds in clear; ``keys`` are all keys of the file, each with
-    its namespace. Raises BadStackFile with all errors.
+    ``unencrypted`` names keys of ``secrets`` that the file holds in clear, ``encrypted`` keys of ``settings`` with
+    something encrypted in them; ``keys`` are all keys of the file, each with its namespace. Raises BadStackFile with
+    all errors.
     """
     foreign = foreign_keys(keys, settings_fields(), stack)
-    draft, errors = resolve(stack, settings, secrets, unencrypted)
+    draft, errors = resolve(stack, settings, secrets, unencrypted, encrypted)
     errors += foreign.errors
     fitted = None
     if draft:

@@ -7,22 +7,27 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from planning.hosts.images import resolve_image
-from planning.memory.cards import Card, UnknownCard, card_of
+from planning.hosts.images import image_names, resolve_image
+from planning.memory.cards import CARDS, Card, UnknownCard, card_of
 from planning.models.catalog import catalog, resolve_model
 from planning.rules.draft import Draft
 from planning.settings.areas import StackSecrets, StackSettings
 from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
-from planning.settings.errors import ConfigError, secret_errors, settings_errors
+from planning.settings.errors import ConfigError
 from planning.settings.fields import set_line
-from planning.settings.meant_values import meant_name
+from planning.settings.mending import StackContent, secret_errors
 from planning.settings.model import InlineModel
+from planning.settings.readings import meant_entry
 
 Found = TypeVar("Found")
 
 
 def resolve(
-    stack: str, settings: Mapping[str, Any], secrets: Mapping[str, Any], unencrypted: Collection[str]
+    stack: str,
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, Any],
+    unencrypted: Collection[str],
+    encrypted: Collection[str],
 ) -> tuple[Draft | None, list[ConfigError]]:
     """The draft, and every error found so far. Without valid settings there is no draft, and names are still looked up.
 
@@ -36,7 +41,15 @@ def resolve(
     try:
         good_settings = StackSettings.model_validate(settings)
     except ValidationError as error:
-        errors += settings_errors(error, StackSettings, settings, stack)
+        content = StackContent(
+            stack=stack,
+            raw=settings,
+            model=StackSettings,
+            secrets=StackSecrets.model_fields.keys(),
+            encrypted=encrypted,
+            names={("model",): catalog(), ("vllm", "image"): image_names()},
+        )
+        errors += content.errors(error)
     try:
         good_secrets = StackSecrets.model_validate(secrets)
     except ValidationError as error:
@@ -74,8 +87,8 @@ def _look_up(
 
 
 def _closest(given: Any, known: Collection[str]) -> str | None:
-    """The known name that was meant, if one is close."""
-    return meant_name(given, sorted(known)) if isinstance(given, str) else None
+    """The known name that was meant, if it is the only one that is close."""
+    return meant_entry(given, sorted(known)) if isinstance(given, str) else None
 
 
 def _set_anew(key: str, secrets: Mapping[str, Any], stack: str) -> list[str]:
@@ -101,6 +114,8 @@ def _card(errors: list[ConfigError], settings: StackSettings, stack: str) -> Car
             for name in ("memory_mib", "compute_capability")
             if getattr(settings.host.gpus, name) is None
         ]
-        reason = f"{error}; or give its memory_mib and compute_capability"
-        errors.append(ConfigError("host.gpus.name", reason, " && ".join(numbers), settings.host.gpus.name))
+        reason, name = f"{error}; or give its memory_mib and compute_capability", settings.host.gpus.name
+        meant = _closest(name, CARDS)
+        mend = set_value_line(["host", "gpus", "name"], meant, stack) if meant else " && ".join(numbers)
+        errors.append(ConfigError("host.gpus.name", reason, mend, name))
         return None

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from planning.placeholder_secrets import with_placeholders
+from planning.placeholder_secrets import placeholders, with_placeholders
 from planning.plan import StackPlan, plan_stack
 from planning.settings.areas import HostSettings, StackSecrets
 from planning.settings.errors import NAMESPACE
 
 ROOT = Path(__file__).resolve().parents[1]
+PREFIX = f"{NAMESPACE}:"
 
 
 def stack_file_of(name: str) -> Path:
@@ -24,10 +26,11 @@ def stack_file_of(name: str) -> Path:
 def plan_of_file(path: Path) -> StackPlan:
     """Plan a stack from its file as it lies there; encrypted values count as given."""
     config = _config_of(path)
-    given = _own_keys(with_placeholders(config))
+    given = own_settings(with_placeholders(config))
+    encrypted = {key.removeprefix(PREFIX) for key, *_ in placeholders(config)}
     secrets = {key: given.pop(key) for key in StackSecrets.model_fields if key in given}
     name = path.name.removeprefix("Pulumi.").rsplit(".", 1)[0]
-    return plan_stack(name, given, secrets, keys=list(config))
+    return plan_stack(name, given, secrets, keys=list(config), encrypted=encrypted)
 
 
 def host_in(path: Path) -> HostSettings:
@@ -37,14 +40,21 @@ def host_in(path: Path) -> HostSettings:
 
 def area_in(path: Path, area: str) -> dict[str, Any]:
     """One area of a stack file as it is written, unchecked; empty where the file has none."""
-    return _own_keys(_config_of(path)).get(area) or {}
+    return own_settings(_config_of(path)).get(area) or {}
+
+
+def own_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a file's configuration says under this program's keys, without those that it leaves empty."""
+    own = {key.removeprefix(PREFIX): value for key, value in config.items() if key.startswith(PREFIX)}
+    return {key: value for key, value in own.items() if value not in (None, "", {})}
 
 
 def _config_of(path: Path) -> dict[str, Any]:
     content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return content.get("config") or {}
+    return {_full_key(str(key)): value for key, value in (content.get("config") or {}).items()}
 
 
-def _own_keys(config: dict[str, Any]) -> dict[str, Any]:
-    prefix = f"{NAMESPACE}:"
-    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+def _full_key(key: str) -> str:
+    """A key as Pulumi reads it: one without a namespace has the project's, and `config:` in the middle is left out."""
+    namespace, colon, name = key.partition(":")
+    return f"{namespace}:{name.removeprefix('config:')}" if colon else f"{PREFIX}{key}"

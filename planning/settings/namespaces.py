@@ -6,14 +6,12 @@ leave the program with its defaults.
 
 from __future__ import annotations
 
-import re
-import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from planning.settings.config_commands import rm_line
+from planning.settings.config_commands import rename_line, rm_line
 from planning.settings.errors import NAMESPACE, ConfigError
-from planning.settings.meant_values import meant_name
+from planning.settings.readings import meant_name
 
 READ_BY_PULUMI = {"pulumi"}  # tags, default providers and the like
 # The program makes its own providers from `host`; these settings are for Pulumi's default providers.
@@ -29,36 +27,36 @@ class ForeignKeys:
     warnings: tuple[str, ...] = ()
 
 
-def foreign_keys(keys: Iterable[str], known: Collection[str], stack: str) -> ForeignKeys:
+def foreign_keys(keys: Collection[str], known: Collection[str], stack: str) -> ForeignKeys:
     """Judge the keys of a stack file, each with its namespace; ``known`` are the names that this program reads."""
-    every = list(keys)
+    taken = set(keys)
     errors, warnings = [], []
-    for key in every:
+    for key in keys:
         namespace, _, name = key.partition(":")
         if namespace == NAMESPACE or namespace in READ_BY_PULUMI:
             continue
         if meant_name(namespace, [NAMESPACE]) or (name in known and namespace not in PROVIDERS):
-            errors.append(_mistyped(key, name, known, every, stack))
+            right = f"{NAMESPACE}:{meant_name(name, sorted(known)) or name.strip()}"
+            errors.append(_mistyped(key, right, taken, stack))
+            taken.add(right)
         else:
             warnings.append(_unread(key, namespace, stack))
     return ForeignKeys(tuple(errors), tuple(warnings))
 
 
-def _mistyped(key: str, name: str, known: Collection[str], every: Collection[str], stack: str) -> ConfigError:
-    right = f"{NAMESPACE}:{meant_name(name, sorted(known)) or name}"
+def _mistyped(key: str, right: str, taken: Collection[str], stack: str) -> ConfigError:
+    namespace, _, name = key.partition(":")
     reason = f"nobody reads this key, so its value has no effect; {right} was meant"
-    if right in every:
+    if right in taken:
         reason += ", which the file has, too"
-        return ConfigError(name, reason, rm_line([key], stack), namespace=key.partition(":")[0])
-    # Renamed in the file: the value stays as it is, an encrypted one too, and nobody has to see it.
-    quoted = re.sub(r"([][\\.*^$/])", r"\\\1", key)
-    edit = f"""s/^\\( *["']\\{{0,1\\}}\\){quoted}\\(["']\\{{0,1\\}} *:\\)/\\1{right}\\2/"""
-    return ConfigError(name, reason, f"sed -i {shlex.quote(edit)} Pulumi.{stack}.yaml", namespace=key.partition(":")[0])
+        return ConfigError(name, reason, rm_line([key], stack), namespace=namespace)
+    return ConfigError(name, reason, rename_line(key, right, stack), namespace=namespace)
 
 
 def _unread(key: str, namespace: str, stack: str) -> str:
     remove = rm_line([key], stack)
     if namespace in PROVIDERS:
-        instead = f"; {NAMESPACE}:{INSTEAD[key]} says it here" if key in INSTEAD else ""
+        meant = meant_name(key, list(INSTEAD))
+        instead = f"; {NAMESPACE}:{INSTEAD[meant]} says it here" if meant else ""
         return f"{key} has no effect: this program configures its {namespace} provider itself{instead} ({remove})"
     return f"{key} has no effect: nothing in this program reads the namespace {namespace} ({remove})"

@@ -91,5 +91,8 @@ def _put(target: Any, where: list[Any], value: Any) -> None:
 
 def _remove(target: Any, where: list[Any]) -> None:
     for part in where[:-1]:
+        if not isinstance(target, dict | list) or (isinstance(target, dict) and part not in target):
+            return  # Pulumi has nothing to say about it
         target = target[part]
-    del target[where[-1]]
+    if isinstance(target, list) or where[-1] in target:
+        del target[where[-1]]
