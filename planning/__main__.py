@@ -67,8 +67,8 @@ def _print_plan(path: Path) -> int:
         return 2
     try:
         print(plan_text(plan_of_file(path)))
-    except BadStackFile as faults:
-        print(faults, file=sys.stderr)
+    except (BadStackFile, yaml.YAMLError) as errors:
+        print(errors, file=sys.stderr)
         return 1
     return 0
 

@@ -15,6 +15,7 @@ import yaml
 
 from planning.settings.config_commands import path_text
 from planning.settings.errors import NAMESPACE
+from planning.stack_yaml import read_stack_file
 
 KEYS = f"{NAMESPACE}:api_keys"
 GATEWAY = f"{NAMESPACE}:gateway"
@@ -63,8 +64,7 @@ def _is_encrypted(value: Any) -> bool:
 
 
 def main(file: Path) -> None:
-    content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    config = content.get("config") or {}
+    config = read_stack_file(file).get("config") or {}
     file.write_text(yaml.safe_dump({"config": without_secrets(config)}, sort_keys=False), encoding="utf-8")
     for path, value in placeholders(config).items():
         print("--secret", f"{path_text(path)}={value}", sep="\n")

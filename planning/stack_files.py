@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from planning.placeholder_secrets import placeholders, with_placeholders
 from planning.plan import StackPlan, plan_stack
 from planning.settings.areas import HostSettings, StackSecrets
 from planning.settings.errors import NAMESPACE
+from planning.stack_yaml import read_stack_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PREFIX = f"{NAMESPACE}:"
@@ -50,8 +49,8 @@ def own_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config_of(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return {_full_key(str(key)): value for key, value in (content.get("config") or {}).items()}
+    config = read_stack_file(path).get("config") or {}
+    return {_full_key(str(key)): value for key, value in config.items()}
 
 
 def _full_key(key: str) -> str:

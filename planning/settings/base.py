@@ -27,4 +27,4 @@ def require_pinned_image(reference: str) -> str:
 class SettingsBase(BaseModel):
     """Common to all areas: an unknown key is an error, and errors do not show the value, which may be a secret."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True, allow_inf_nan=False)

@@ -62,7 +62,7 @@ def _element(
 ) -> Any:
     """One element as it is or as it was meant; None where it can't be read."""
     where = [*path, str(index)]
-    changed = _with(raw, path, elements)
+    changed = placed_in(raw, path, elements)
     if accepts(model, changed, where, elements[index]):
         return elements[index]
     if isinstance(elements[index], list):
@@ -74,7 +74,7 @@ def _element(
 def accepts(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], value: Any) -> bool:
     """Whether ``model`` has nothing to say against ``value`` at ``path``, whatever else is wrong."""
     try:
-        model.model_validate(_with(raw, path, value))
+        model.model_validate(placed_in(raw, path, value))
     except ValidationError as error:
         return not any(_touches(path, [str(part) for part in each["loc"]]) for each in error.errors())
     except (AttributeError, LookupError, TypeError):
@@ -84,7 +84,7 @@ def accepts(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str],
 
 def adds_no_error(model: type[BaseModel], raw: Mapping[str, Any], path: Sequence[str], value: Any) -> bool:
     """Whether ``value`` at ``path`` leaves ``model`` with no error that it does not have without it."""
-    return _locations(model, _with(raw, path, value)) <= _locations(model, raw)
+    return _locations(model, placed_in(raw, path, value)) <= _locations(model, raw)
 
 
 def _locations(model: type[BaseModel], raw: Mapping[str, Any]) -> set[tuple[int | str, ...]]:
@@ -95,16 +95,16 @@ def _locations(model: type[BaseModel], raw: Mapping[str, Any]) -> set[tuple[int 
     return set()
 
 
-def _with(raw: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
-    """``raw`` with ``value`` at ``path``."""
+def placed_in(raw: Mapping[str, Any], path: Sequence[str], value: Any) -> dict[str, Any]:
+    """``raw`` with ``value`` at ``path``; what stands in the way of the path gives way."""
     changed = copy.deepcopy(dict(raw))
     inner: Any = changed
     for part in path[:-1]:
-        inner = inner[int(part)] if isinstance(inner, list) else inner.setdefault(part, {})
-    if isinstance(inner, list):
-        inner[int(path[-1])] = value
-    else:
-        inner[path[-1]] = value
+        key = int(part) if isinstance(inner, list) else part
+        if isinstance(inner, dict) and not isinstance(inner.get(key), dict | list):
+            inner[key] = {}
+        inner = inner[key]
+    inner[int(path[-1]) if isinstance(inner, list) else path[-1]] = value
     return changed
 
 

@@ -31,7 +31,7 @@ from planning.settings.fields import (
     set_line,
     wants_list,
 )
-from planning.settings.meant import accepts, adds_no_error, meant_list, meant_value, value_at
+from planning.settings.meant import accepts, adds_no_error, meant_list, meant_value, placed_in, value_at
 from planning.settings.readings import Scalar, is_text, meant_entry, meant_name
 
 
@@ -90,10 +90,12 @@ class StackContent:
         around, name = path[:-1], path[-1]
         known = sorted([*fields_at(self.model, around), *(() if around else self.secrets)])
         right = self._meant_place(path)
-        hint = ""
+        hint, remove = "", rm_line(path, self.stack)
+        mend = (right and self._moved(path, right)) or remove
         if right:
-            hint = f"did you mean {right[-1] if right[:-1] == around else '.'.join(right)}? "
-        mend = (right and self._moved(path, right)) or rm_line(path, self.stack)
+            there = mend == remove and value_at(self.raw, right) is not None
+            hint = f"did you mean {right[-1] if right[:-1] == around else '.'.join(right)}"
+            hint += ", which the file has, too? " if there else "? "
         reason = f"unknown key; {hint}there are: {', '.join(known)}"
         return ConfigError(".".join(path), reason, mend, None if sounds_secret(name) else self._shown(path))
 
@@ -104,8 +106,8 @@ class StackContent:
         if close := meant_name(name, known):
             return [*around, close]
         place = only_place_of(self.model, name)
-        fits = place and adds_no_error(self.model, self.raw, place, value_at(self.raw, path))
-        return place if fits else None
+        value = self._read(place, value_at(self.raw, path), self.raw) if place else None
+        return place if place and adds_no_error(self.model, self.raw, place, value) else None
 
     def _moved(self, path: list[str], right: list[str]) -> str | None:
         """The commands that move a value to the key that was meant; None where it can't stand there."""
@@ -115,24 +117,24 @@ class StackContent:
                 return rename_line(path[0], right[0], self.stack)
             return None
         settings = isinstance(value, Mapping) and bool(fields_at(self.model, right))
-        if not settings and (there is not None or not accepts(self.model, self.raw, right, value)):
-            return None
-        lines = [
-            line for leaf, given in _leaves(right, value) for line in self._lines_of_leaf(right, value, leaf, given)
-        ]
-        return " && ".join([rm_line(path, self.stack), *lines])
+        if not settings:
+            meant = None if there is not None else self._read(right, value, self.raw)
+            lines = [] if meant is None else list(set_value_lines(right, meant, self.stack))
+            return " && ".join([rm_line(path, self.stack), *lines]) if lines else None
+        moved = {**self.raw, right[0]: _nested(right[1:], value, self.raw.get(right[0]))}
+        lines = [rm_line(path, self.stack)]
+        for leaf, given in _leaves(right, value):
+            if value_at(self.raw, leaf) is None:  # what the right key says wins
+                meant = self._read(leaf, given, moved)
+                lines += set_value_lines(leaf, given if meant is None else meant, self.stack)
+        return " && ".join(lines)
 
-    def _lines_of_leaf(self, right: list[str], value: Any, leaf: list[str], given: Any) -> Iterator[str]:
-        """The commands for one value below a moved key, unless the right key already has one there."""
-        if value_at(self.raw, leaf) is not None:
-            return
-        moved = {**self.raw, **_nested(right, value, self.raw)}
-        if not accepts(self.model, moved, leaf, given):
-            meant = (
-                meant_list(self.model, moved, leaf) if isinstance(given, list) else meant_value(self.model, moved, leaf)
-            )
-            given = given if meant is None else meant
-        yield from set_value_lines(leaf, given, self.stack)
+    def _read(self, path: list[str], value: Any, raw: Mapping[str, Any]) -> Any:
+        """``value`` if it may stand at ``path``, else what it was meant to be there; None where that can't be read."""
+        if accepts(self.model, raw, path, value):
+            return value
+        placed = placed_in(raw, path, value)
+        return (meant_list if wants_list(self.model, path) else meant_value)(self.model, placed, path)
 
     def _renamed_key(self, path: list[str]) -> str:
         """The commands for a map's key that must not be: to the key that was meant, or out of the file."""
@@ -255,10 +257,9 @@ def _leaves(path: list[str], value: Any) -> Iterator[tuple[list[str], Any]]:
         yield path, value
 
 
-def _nested(path: list[str], value: Any, raw: Mapping[str, Any]) -> dict[str, Any]:
-    """``value`` at ``path``, beside what ``raw`` has there."""
-    there = raw.get(path[0])
+def _nested(path: list[str], value: Mapping[str, Any], there: Any) -> dict[str, Any]:
+    """The map ``there`` with those of ``value`` at ``path`` that it does not have."""
     beside = dict(there) if isinstance(there, Mapping) else {}
-    if len(path) == 1:
-        return {path[0]: {**value, **beside} if isinstance(value, Mapping) else value}
-    return {path[0]: {**beside, **_nested(path[1:], value, beside)}}
+    if path:
+        return {**beside, path[0]: _nested(path[1:], value, beside.get(path[0]))}
+    return {**value, **beside}

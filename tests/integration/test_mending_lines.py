@@ -99,6 +99,16 @@ MEANT: list[tuple[str, dict[str, Any], str, Any]] = [
     ("gateway.api_port", {"gateway": {"api_port": "8123"}}, "gateway.api_port", 8123),
     ("pageindex.memory_gib", {"pageindex": {"memory_gib": "6,5"}}, "pageindex.memory_gib", 6.5),
     ("vllm.enforce_eager", {"vllm": {"enforce_eager": "yes"}}, "vllm.enforce_eager", True),
+    ("gateway.timeout_s", {"gateway": {"timeout_s": "1h30m"}}, "gateway.timeout_s", 5400),
+    ("gateway.server_names", {"gateway": {"server_names": "a.b, c.d"}}, "gateway.server_names", ["a.b", "c.d"]),
+    ("gateway.server_names.0", {"gateway": {"server_names": ["a b", "c.d"]}}, "gateway.server_names", ["c.d"]),
+    ("gateway.key_expires.al", {"gateway": {"key_expires": {"al": "31.1.2030"}}},
+     "gateway.key_expires.al", "2030-01-31"),
+    ("gateway.clients.42.parallel_requests", {"gateway": {"clients": {"42": {"parallel_requests": "5"}}}},
+     "gateway.clients.42.parallel_requests", 5),
+    ("vllm.extra_flags.--seed", {"vllm": {"extra_flags": {"--seed": 1}}}, "vllm.extra_flags.seed", 1),
+    ("vlm", {"vlm": {"enforce_eager": "yes", "max_num_seqs": 4}}, "vllm.enforce_eager", True),
+    ("api_port", {"api_port": 8123}, "gateway.api_port", 8123),
     ("vllm.extra_env.THREADS", {"vllm": {"extra_env": {"THREADS": 1}}}, "vllm.extra_env.THREADS", "1"),
     ("gatway", {"gatway": {"clients": {"al": {"expires": "2030-01-31"}}, "api_port": 8123}}, "gateway.api_port", 8123),
 ]  # fmt: skip
@@ -118,6 +128,27 @@ def test_the_file_says_what_was_meant_after_pulumi_has_run_the_line(
         value = value[part]
     assert value == meant
     assert type(value) is type(meant)
+
+
+@pytest.mark.parametrize("key", ["hf-token", "pagindex-stack:hf_token"])
+def test_a_secret_under_a_mistyped_key_is_renamed_and_never_shown(project: Project, key: str) -> None:
+    project.write_stack_file(CPU)
+    project.pulumi("config", "set", "--stack", "s", "--secret", key, "a-token-of-the-tests")
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    assert refused.returncode != 0
+    assert "a-token-of-the-tests" not in refused.stdout + refused.stderr
+    line = next(each for each in map(str.strip, refused.stdout.splitlines()) if each.startswith("mend: "))
+    run(project, line.removeprefix("mend: "), project.directory)
+    assert project.pulumi("config", "get", "--stack", "s", "hf_token").stdout.strip() == "a-token-of-the-tests"
+    project.pulumi("preview", "--stack", "s")
+
+
+def test_a_key_without_a_namespace_is_read_alike_by_pulumi_and_by_make_plan(project: Project) -> None:
+    project.write_stack_file(CPU)
+    file = project.stack_file
+    file.write_text(file.read_text().replace("config:", "config:\n  gateway: {api_port: 8123}", 1))
+    assert ":8123/v1" in project.pulumi("preview", "--stack", "s").stdout
+    assert plan_of_file(file).settings.gateway.api_port == 8123
 
 
 def test_a_mistyped_namespace_is_renamed_by_its_line(project: Project) -> None:

@@ -89,6 +89,7 @@ ON_CPU = [
     ("vllm.memory_gib", vllm(memory_gib=3.0), "needs 5.3 GiB"),
     ("vllm.memory_gib", vllm(memory_gib=0.5), "greater"),
     ("vllm.shm_gib", vllm(shm_gib=-2.0), "greater"),
+    ("vllm.shm_gib", vllm(shm_gib=float("inf")), "finite"),
     ("vllm.shm_gib", vllm(shm_gib=16.0, memory_gib=8.0), "counts towards"),
     ("vllm.enforce_eager", vllm(enforce_eager="yes"), "boolean"),
     ("vllm.startup_timeout_s", vllm(startup_timeout_s=5), "greater"),

@@ -108,6 +108,13 @@ def test_a_key_without_a_namespace_is_ours_as_pulumi_reads_it(tmp_path: Path) ->
     )
 
 
+def test_a_word_that_older_yaml_takes_for_a_truth_value_is_a_word_as_for_pulumi(tmp_path: Path) -> None:
+    vllm = {**DEV["pageindex-stack:vllm"], "restart": "RESTART"}
+    file = written(tmp_path, {"pageindex-stack:vllm": vllm})
+    file.write_text(file.read_text().replace("RESTART", "no"))
+    assert plan_of_file(file).settings.vllm.restart == "no"
+
+
 @pytest.mark.parametrize("empty", [None, "", {}])
 def test_a_key_that_is_left_empty_has_its_default(tmp_path: Path, empty: Any) -> None:
     assert plan_of_file(written(tmp_path, {"pageindex-stack:gateway": empty})).settings.gateway.api_port == 8000

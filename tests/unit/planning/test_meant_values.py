@@ -165,10 +165,20 @@ def test_a_mistyped_key_takes_its_value_along(content: dict[str, Any], wrong: st
     plan_stack("s", mended, secrets)
 
 
+def test_what_the_right_key_says_wins_over_a_mistyped_one() -> None:
+    settings = merged(CPU, {"gatway": {"api_port": 8123}, "gateway": {"api_port": 8124}})
+    error = refused(settings, {})
+    assert "did you mean gateway, which the file has, too?" in error.reason
+    mended, _ = apply(error.mend, settings, {})
+    assert mended["gateway"] == {"api_port": 8124}
+    plan_stack("s", mended, {})
+
+
 @pytest.mark.parametrize("wrong", ["api_port", "vllm.api_port"])
-def test_a_key_that_stands_elsewhere_goes_to_its_place(wrong: str) -> None:
+@pytest.mark.parametrize("value", [8123, "8123"])  # on the first level Pulumi hands over text
+def test_a_key_that_stands_elsewhere_goes_to_its_place(wrong: str, value: Any) -> None:
     *area, name = wrong.split(".")
-    settings = merged(CPU, {area[0]: {name: 8123}} if area else {name: 8123})
+    settings = merged(CPU, {area[0]: {name: value}} if area else {name: value})
     error = refused(settings, {})
     assert error.key == wrong
     assert "did you mean gateway.api_port?" in error.reason
