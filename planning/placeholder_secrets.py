@@ -1,7 +1,7 @@
 """`python -m planning.placeholder_secrets FILE`: make a stack file readable without its passphrase, for a preview.
 
 What is encrypted goes out of it, and with it the salt that only the right passphrase opens. For each secret two lines
-are printed, `--secret` and `path=stand-in`: arguments of `pulumi config set-all --path`.
+are printed, `--secret` and `path=placeholder`: arguments of `pulumi config set-all --path`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GATEWAY = f"{NAMESPACE}:gateway"
 
 
 def placeholders(config: Mapping[str, Any]) -> dict[tuple[str, ...], str]:
-    """Path to stand-in of each secret in a stack file's ``config``; no two are alike, as keys must not be."""
+    """Path and placeholder of each secret in a stack file's ``config``. No two are alike: keys must differ."""
     paths = list(_encrypted(config))
     if (KEYS,) in paths:  # the whole map is one value: its names are those that the gateway's settings speak of
         gateway = config.get(GATEWAY) or {}
@@ -41,7 +41,7 @@ def without_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_placeholders(config: Mapping[str, Any]) -> dict[str, Any]:
-    """``config`` with a stand-in at the place of each secret."""
+    """``config`` with a placeholder in the place of each secret."""
     filled = without_secrets(config)
     for path, value in placeholders(config).items():
         area = filled

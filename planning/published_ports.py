@@ -10,7 +10,7 @@ from planning.stack_files import area_in, stack_file_of
 
 
 def main(stack: str) -> None:
-    """Reads the ports alone: other faults of the file are the preview's to report."""
+    """Reads the ports alone: the preview reports all other errors of the file."""
     given = area_in(stack_file_of(stack), "gateway")
     known = {key: value for key, value in given.items() if key in {"bind", "api_port", "app_port"}}
     settings = GatewaySettings.model_validate(known)

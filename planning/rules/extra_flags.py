@@ -1,4 +1,4 @@
-"""Extra flags and variables: none may contradict a setting, open a door, or be something that vLLM doesn't know."""
+"""Extra flags and variables: none may contradict a setting, weaken the isolation, or be unknown to vLLM."""
 
 from __future__ import annotations
 

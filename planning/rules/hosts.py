@@ -12,7 +12,7 @@ from planning.settings.errors import ConfigError
 
 
 def host_errors(stack: str, host: HostSettings) -> Iterator[ConfigError]:
-    """Faults between the settings of a host: a key is required for ssh, and means nothing without it."""
+    """Errors between the settings of a host: a key is required for ssh, and means nothing without it."""
     reached = SshHost.of(host)
     pins = {"host_key": host.host_key, "known_hosts_file": host.known_hosts_file}
     if reached is None:

@@ -1,4 +1,4 @@
-"""Whether the stack fits its machine: the memory plan as a fault of the stack file, with the ways out."""
+"""Whether the stack fits its machine: the memory plan as an error of the stack file, with the ways out."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ Tls = Annotated[
 
 
 class GatewaySettings(SettingsBase):
-    """The one guarded door."""
+    """The one service that publishes ports, and asks every client for its key."""
 
     bind: str = Field("127.0.0.1", description="Host address that the ports are published on.", examples=["127.0.0.1"])
     api_port: Port = Field(8000, description="Host port of the OpenAI-compatible API.", examples=[8000])

@@ -121,7 +121,7 @@ class VllmSettings(SettingsBase):
         examples=[["vllm", "serve"]],
     )
     ipc: Literal["private", "shareable", "host"] = Field(
-        "private", description="Inter-process memory. `host` gives up a wall of the container.", examples=["private"]
+        "private", description="Inter-process memory. `host` isolates the container less.", examples=["private"]
     )
     ulimits: UlimitSettings = UlimitSettings()
     restart: Literal["no", "on-failure", "unless-stopped", "always"] = Field(
