@@ -80,7 +80,7 @@ class VllmSettingsArgs(TypedDict, total=False):
     serve_command: Optional[list[str]]
     """What precedes the model where the image's entrypoint isn't vLLM: [vllm, serve]."""
     ipc: Optional[str]
-    """Inter-process memory. `host` gives up a wall of the container. One of: private, shareable, host."""
+    """Inter-process memory. `host` isolates the container less. One of: private, shareable, host."""
     ulimits: Optional[UlimitSettingsArgs]
     """Ulimits."""
     restart: Optional[str]
@@ -117,7 +117,7 @@ class ClientSettingsArgs(TypedDict, total=False):
 
 
 class GatewaySettingsArgs(TypedDict, total=False):
-    """The one guarded door."""
+    """The one service that publishes ports, and asks every client for its key."""
 
     bind: Optional[str]
     """Host address that the ports are published on."""

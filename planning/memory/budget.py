@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
+from planning.hosts.minimum_versions import Version
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB, WIDE_BYTES, kv_bytes, weights_gib
 from planning.settings.model import Architecture, InlineModel
 from planning.settings.vllm import VllmSettings
-
-Version = tuple[int, int, int]
 
 BLOCK_TOKENS = 16  # KV cache is handed out in blocks
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from math import floor
 from typing import Any
 
-from planning.memory.budget import MemoryPlan, Version, plan_memory
+from planning.hosts.minimum_versions import Version
+from planning.memory.budget import MemoryPlan, plan_memory
 from planning.memory.cards import Card
 from planning.memory.placement import uneven
 from planning.models.catalog import catalog
