@@ -1,4 +1,7 @@
-"""A floor under the answers: questions that nothing was tuned on, asked to the deployed stack's own model."""
+"""A floor under the answers: questions that nothing was tuned on, asked to the deployed stack's own model.
+
+Takes over 60 s because the model answers each question.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The app's image, built and run as the stack runs it: hardened, on an internal network, beside a scripted model."""
+"""The app's image, built and run as the stack runs it: hardened, on an internal network, beside a scripted model.
+
+Takes over 60 s because the app's image is built and a document is indexed.
+"""
 
 from __future__ import annotations
 

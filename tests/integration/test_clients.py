@@ -1,4 +1,7 @@
-"""The official clients of OpenAI and MCP against the deployed stack: through the gateway, with a client's key."""
+"""The official clients of OpenAI and MCP against the deployed stack: through the gateway, with a client's key.
+
+Takes over 60 s because documents are indexed by the model.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The simulated GPU host, as a stranger meets it: over ssh, with cards, and with vLLM's GPU command line."""
+"""The simulated GPU host, as a stranger meets it: over ssh, with cards, and with vLLM's GPU command line.
+
+Takes over 60 s because the simulated host gets its images, and a vLLM starts there.
+"""
 
 from __future__ import annotations
 

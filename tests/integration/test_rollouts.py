@@ -1,6 +1,8 @@
 """Real vLLM replicas behind the real gateway, and clients that ask without a pause: models replaced, too many requests.
 
 ROLLOUT_ROUNDS repeats the rolling switch, which the suite does once.
+
+Takes over 60 s because each rollout waits for a vLLM that starts.
 """
 
 from __future__ import annotations

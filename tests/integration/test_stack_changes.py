@@ -1,4 +1,7 @@
-"""The dev stack under change and damage. Every test leaves it up and whole, so that none depends on another."""
+"""The dev stack under change and damage. Every test leaves it up and whole, so that none depends on another.
+
+Takes over 60 s because most changes are only seen once vLLM has started again.
+"""
 
 from __future__ import annotations
 

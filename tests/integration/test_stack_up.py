@@ -1,4 +1,7 @@
-"""The dev stack as it stands after `up`: it answers, it is closed, and a second `up` changes nothing."""
+"""The dev stack as it stands after `up`: it answers, it is closed, and a second `up` changes nothing.
+
+Takes over 60 s because the stack comes up for the first test that asks it.
+"""
 
 from __future__ import annotations
 

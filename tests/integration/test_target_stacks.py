@@ -1,4 +1,7 @@
-"""Every hardware target: previewed as a pull request does it, and brought up on the simulated GPU host over ssh."""
+"""Every hardware target: previewed as a pull request does it, and brought up on the simulated GPU host over ssh.
+
+Takes over 60 s because each target comes up whole, over ssh, with a vLLM of its own.
+"""
 
 from __future__ import annotations
 

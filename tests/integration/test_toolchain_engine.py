@@ -1,4 +1,7 @@
-"""A small Python program on the real engine: our language host and command plugin, a real shell, a real sshd."""
+"""A small Python program on the real engine: our language host and command plugin, a real shell, a real sshd.
+
+Takes over 60 s because a whole life of a program is run by the real engine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The web page as a person gets it: the deployed stack, its gateway, its key, a real model."""
+"""The web page as a person gets it: the deployed stack, its gateway, its key, a real model.
+
+Takes over 60 s because the stack comes up for the first test that asks it.
+"""
 
 from __future__ import annotations
 
