@@ -7,8 +7,9 @@ from pulumi_command import local
 
 from components.command import interpreter
 
-# 32 random bytes as 43 characters of A-Z a-z 0-9 _ -, which every place that takes a key accepts.
-MAKE_KEY = "import secrets; print(secrets.token_urlsafe(32), end='')"
+# 32 random bytes as 43 characters of A-Z a-z 0-9 _, which every place that takes a key accepts. No hyphen: vLLM takes a
+# key that begins with one for a flag, and does not start.
+MAKE_KEY = "import secrets; print(secrets.token_urlsafe(32).replace('-', '_'), end='')"
 
 
 class SecretKey(pulumi.ComponentResource):

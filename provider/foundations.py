@@ -21,7 +21,7 @@ class SecretKey(pulumi.ComponentResource):
     """A random key that is made once and then kept, encrypted, in the stack's state."""
 
     value: pulumi.Output[str]
-    """The key, a secret: 43 characters of A-Z a-z 0-9 _ -."""
+    """The key, a secret: 43 characters of A-Z a-z 0-9 _."""
 
     def __init__(self, name: str, args: SecretKeyArgs, opts: Optional[pulumi.ResourceOptions] = None):  # noqa: ARG002
         super().__init__(f"{PACKAGE}:SecretKey", name, {}, opts)
