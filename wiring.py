@@ -26,13 +26,12 @@ from components import (
     VllmServer,
     VllmServerArgs,
 )
-from planning.gateway.config import INNER_PORT
 from planning.hosts.images import resolve_image
-from planning.hosts.names import gateway_container
-from planning.hosts.ssh import host_facts, is_ssh
+from planning.hosts.ssh import is_ssh
 from planning.memory.model_sizes import bytes_on_disk
 from planning.plan import StackPlan
 from planning.rules.scans import ocr_server
+from planning.services.gateway import inner_url
 from planning.services.vllm_command import STABLE_ALIAS
 from stack_file import hub_endpoint
 
@@ -74,7 +73,7 @@ def host_checks_args(plan: StackPlan) -> HostChecksArgs:
         weights_bytes=bytes_on_disk(plan.model),
         local_weights=plan.local_path,
         waivers={str(name): reason for name, reason in plan.settings.waivers.items()},
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
 
 
@@ -87,7 +86,7 @@ def check_host(plan: StackPlan) -> list[HostChecks]:
 
 def weights_of(plan: StackPlan, opts: pulumi.ResourceOptions) -> ModelCache | HostModel:
     """The model's weights: a directory of the host where the plan names one, else a volume filled from the hub."""
-    prefix, image, host = plan.prefix, resolve_image("python"), host_facts(plan.settings.host)
+    prefix, image, host = plan.prefix, resolve_image("python"), plan.docker_host
     timeout_s, verify_when = plan.settings.model_cache.download_timeout_s, [plan.vllm_fingerprint]
     if plan.local_path:
         return HostModel(
@@ -128,12 +127,12 @@ def app_args(plan: StackPlan, network: IsolatedNetwork, vllm_key: pulumi.Input[s
         answer=plan.answer,
         base_image=resolve_image("python"),
         network_name=network.network_name,
-        llm_base_url=f"http://{gateway_container(plan.prefix)}:{INNER_PORT}/v1",
+        llm_base_url=inner_url(plan.prefix),
         llm_api_key=vllm_key,
         context_tokens=plan.settings.vllm.max_model_len,
         ocr=ocr_server(settings.ocr) if settings.ocr else None,
         ocr_key=plan.secrets.ocr_key and pulumi.Output.secret(plan.secrets.ocr_key),
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
 
 
@@ -155,7 +154,7 @@ def gateway_args(
         upstream_key=vllm_key,
         metrics_image=resolve_image("python"),
         tls_key=plan.secrets.tls_key,
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
 
 
@@ -180,7 +179,7 @@ def vllm_args(
         wait_for=weights.verified,
         rollout=plan.rollout,
         gateway=gateway.handle,
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
 
 
@@ -207,7 +206,7 @@ def checks_args(
         bind=plan.settings.gateway.bind,
         tls_certificate=gateway.certificate.pem,
         triggers=[network.network_id, *llm.ready, app.ready, gateway.ready],
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
 
 
@@ -221,7 +220,7 @@ def check_cards(plan: StackPlan, llm: VllmServer) -> list[GpuChecks]:
         cards=cards,
         containers=llm.container_names,
         triggers=llm.ready,
-        docker_host=host_facts(plan.settings.host),
+        docker_host=plan.docker_host,
     )
     return [GpuChecks("gpu-checks", args)]
 

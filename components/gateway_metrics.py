@@ -9,6 +9,7 @@ import pulumi_docker as docker
 
 from components.service_container import FILES_LABEL, service_container, service_files
 from planning.gateway import config as nginx
+from planning.hosts.names import container_of
 from planning.services.gateway import LINES_VOLUME, STATE_VOLUME
 from planning.services.gateway_metrics import ALIAS, gateway_metrics_service
 from planning.services.service import FILES_VOLUME
@@ -44,7 +45,7 @@ class GatewayMetrics(pulumi.ComponentResource):
             image=image.image_id,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.container_name = f"{args.prefix}-{service.component}"
+        self.container_name = container_of(args.prefix, service.component)
         service_container(
             f"{name}-container",
             service,

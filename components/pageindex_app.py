@@ -11,6 +11,7 @@ from components.command import ask, await_container
 from components.container import label_args, labels
 from components.service_container import FILES_LABEL, service_container, service_files
 from components.service_image import service_image
+from planning.hosts.names import container_of
 from planning.hosts.ssh import HostAddress
 from planning.rules.modes import AnswerMode
 from planning.rules.scans import OcrServer
@@ -99,7 +100,7 @@ class PageIndexApp(pulumi.ComponentResource):
         networks: dict[Network, pulumi.Input[str]] = {"internal": args.network_name}
         if args.ocr and args.ocr.network:
             networks["other-stack"] = args.ocr.network
-        self.container_name = f"{args.prefix}-{service.component}"
+        self.container_name = container_of(args.prefix, service.component)
         container = service_container(
             f"{name}-container",
             service,

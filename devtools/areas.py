@@ -48,7 +48,7 @@ AREAS = (
         proves="what every stack registers: ports, users, networks, secrets, order",
         unit=_unit("components"),
         integration=_integration("test_example.py", "test_pull_request_preview.py"),
-        sources=("components/", "__main__.py", "wiring.py", "examples/", ".ci/preview"),
+        sources=("planning/", "components/", "__main__.py", "wiring.py", "examples/", ".ci/preview"),
     ),
     Area(
         name="gateway",
@@ -77,14 +77,14 @@ AREAS = (
         proves="programs in other languages compose the same components, with typed inputs and all faults at once",
         unit=_unit("provider"),
         integration=_integration("test_other_languages.py"),
-        sources=("provider/", "examples/yaml/", "components/", "toolchain/yaml_host/"),
+        sources=("planning/", "provider/", "examples/yaml/", "components/", "toolchain/yaml_host/"),
     ),
     Area(
         name="stack",
         proves="the dev stack comes up, answers, heals, refuses bad input and changes only what was changed",
         unit=_unit("checks"),
         integration=_integration("test_stack_"),
-        sources=("checks/", "host_access/", "planning/services/", "components/", "services/"),
+        sources=("planning/", "checks/", "host_access/", "components/", "services/"),
     ),
     Area(
         name="rollouts",
@@ -97,7 +97,7 @@ AREAS = (
         name="targets",
         proves="every target stack comes up on a simulated GPU host over ssh",
         integration=_integration("test_target_stacks.py", "test_remote_", "test_lab_host.py"),
-        sources=("lab/", "host_access/", "checks/", "Pulumi."),
+        sources=("planning/", "components/", "lab/", "host_access/", "checks/", "Pulumi."),
     ),
     Area(
         name="lab",

@@ -35,7 +35,7 @@ def digest(paths: Iterable[str], repository: Path = REPOSITORY) -> str:
     for name in sorted(set(listed)):
         path = repository / name
         if path.is_file():
-            total.update(f"{name}\\0{os.access(path, os.X_OK)}\\0".encode() + path.read_bytes() + b"\\0")
+            total.update(f"{name}\0{os.access(path, os.X_OK)}\0".encode() + path.read_bytes() + b"\0")
     return total.hexdigest()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from planning.hosts.minimum_versions import Version, vllm_version
 from planning.hosts.names import prefix_of, weights_directory
+from planning.hosts.ssh import HostAddress, host_facts
 from planning.memory.cards import Card
 from planning.memory.placement import Replica
 from planning.resolution import resolve
@@ -49,6 +50,11 @@ class StackPlan:
     fit: Fit
     unread_keys: tuple[str, ...] = ()
     """A warning for each key of the file that has no effect."""
+
+    @property
+    def docker_host(self) -> HostAddress:
+        """What commands need to reach the daemon."""
+        return host_facts(self.settings.host)
 
     @property
     def replicas(self) -> tuple[Replica, ...]:

@@ -93,7 +93,7 @@ class ModelCache(pulumi.ComponentResource):
                 base_image=resolve_image("python"),
                 endpoint=args.get("endpoint"),
                 hf_token=args.get("hf_token"),
-                timeout_s=int(args.get("timeout_s") or 7200),
+                timeout_s=int(args.get("timeout_s") or components.ModelCacheArgs.timeout_s),
                 verify_when=[model.repo],
             ),
             pulumi.ResourceOptions(parent=self),

@@ -5,11 +5,11 @@ from typing import Any, Optional, TypedDict
 import pulumi
 
 import components
-from planning.gateway.config import INNER_PORT
 from planning.hosts.images import resolve_image
-from planning.hosts.names import gateway_container
+from planning.hosts.names import container_of, gateway_container
 from planning.memory.placement import place
 from planning.rules.answering import answer_mode
+from planning.services.gateway import inner_url
 from planning.services.vllm import MODELS_PATH, model_path
 from planning.services.vllm_command import STABLE_ALIAS
 from planning.settings.areas import PageIndexSettings
@@ -194,7 +194,7 @@ class PageIndexApp(pulumi.ComponentResource):
                 answer=answer_mode(settings, model_from(args["model"]), vllm),
                 base_image=resolve_image("python"),
                 network_name=args["network_name"],
-                llm_base_url=f"http://{gateway_container(args['prefix'])}:{INNER_PORT}/v1",
+                llm_base_url=inner_url(args["prefix"]),
                 llm_api_key=args["vllm_key"],
                 context_tokens=tokens,
             ),
@@ -247,8 +247,8 @@ class Checks(pulumi.ComponentResource):
                 served_models=[model_from(args["model"]).repo, STABLE_ALIAS],
                 network_name=args["network_name"],
                 vllm_containers=[args["vllm_container"]],
-                metrics_container=f"{prefix}-gateway-metrics",
-                app_container=f"{prefix}-app",
+                metrics_container=container_of(prefix, "gateway-metrics"),
+                app_container=container_of(prefix, "app"),
                 also_on={},
                 gateway_container=gateway_container(prefix),
                 bind=args.get("bind") or "127.0.0.1",

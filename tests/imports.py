@@ -44,7 +44,13 @@ def _imported(module: str, path: Path, modules: Mapping[str, Path]) -> Iterator[
 
 
 def _known(names: Iterable[str], modules: Mapping[str, Path]) -> Iterator[str]:
-    return (name for name in names if name in modules)
+    """Those of ours. AssertionError for one that names a package of ours and is no module of it."""
+    ours = {module.split(".")[0] for module in modules}
+    for name in names:
+        if name in modules:
+            yield name
+        else:
+            assert name.split(".")[0] not in ours, f"unknown: {name}"
 
 
 def circle(imports: Imports) -> list[str]:

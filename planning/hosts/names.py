@@ -22,6 +22,11 @@ def internal_network(prefix: str) -> str:
     return f"{prefix}-internal"
 
 
+def container_of(prefix: str, component: str) -> str:
+    """The one container of a component; replicas of vLLM get names of their own."""
+    return f"{prefix}-{component}"
+
+
 def gateway_container(prefix: str) -> str:
     """The gateway's full name. Another stack that is joined has a gateway too, so an alias would name both."""
-    return f"{prefix}-gateway"
+    return container_of(prefix, "gateway")

@@ -15,6 +15,11 @@ STATE_VOLUME = "gateway-state"  # which replicas are in use; outlives the contai
 LINES_VOLUME = "gateway-lines"  # a line a request, in memory, for the metrics
 
 
+def inner_url(prefix: str) -> str:
+    """Where the app asks the replicas: inside the internal network, with vLLM's own key."""
+    return f"http://{gateway_container(prefix)}:{nginx.INNER_PORT}/v1"
+
+
 def server_names(settings: GatewaySettings) -> tuple[str, ...]:
     """What clients may call the gateway."""
     return tuple(dict.fromkeys(["localhost", "127.0.0.1", settings.bind, *settings.server_names]))

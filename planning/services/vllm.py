@@ -56,7 +56,7 @@ def vllm_service(
         restart=settings.restart,
         logs=LogLimits(max_mib=settings.log_max_mib, max_files=settings.log_max_files),
         cards=replica.cards,
-        reached_by=("gateway",),
+        reached_by=("gateway", "gateway-metrics"),
         needs=("verified-weights",),
         identity=(stable_hash(image, command, environment, settings.replica_settings()), replica.cards),
     )

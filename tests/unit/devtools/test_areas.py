@@ -38,6 +38,15 @@ def test_a_change_touches_the_areas_that_its_files_are_part_of() -> None:
     assert names([]) == set()
 
 
+def test_a_change_of_planning_touches_whoever_stands_on_it() -> None:
+    assert names(["planning/memory/budget.py"]) >= {"planning", "program", "languages", "stack", "targets"}
+
+
+def test_the_apps_stamp_depends_on_all_that_its_tests_read() -> None:
+    read = {"planning", "samples", "services/pageindex_app", areas.APP_UNIT_TESTS}
+    assert read <= set(testing.APP_INPUTS)
+
+
 def test_a_file_that_is_nobodys_runs_everything() -> None:
     assert names(["requirements.txt"]) == {area.name for area in areas.AREAS}
     assert names(["docs/rollouts.md", "pyproject.toml"]) == {area.name for area in areas.AREAS}

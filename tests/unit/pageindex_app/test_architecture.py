@@ -1,15 +1,13 @@
 """The app's packages form layers: a module imports from its own package and from lower ones, and never in a circle."""
 
 import ast
-from collections.abc import Iterator, Mapping
-from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from tests.imports import LINES_MOST, Imports, circle, imports_of, modules_below, too_long
+
 APP = Path(__file__).resolve().parents[3] / "services/pageindex_app/pageindex_app"
-LINES_MOST = 300
-REASON = "This file is longer than "  # how the docstring of such a file begins its reason
 
 # What each package may import besides itself; the package's docstring says the same in words.
 BASE = frozenset({"base"})
@@ -31,47 +29,19 @@ ALLOWED = {
 }
 APART = ("api.routes", "api.openai_front", "api.mcp_front")  # they do not import each other
 
-Imports = Mapping[str, frozenset[str]]
 
-
-def imports_of(root: Path) -> Imports:
-    """Each module of the package by its dotted name, and which others it imports anywhere, in a function too."""
-    files = {".".join(path.relative_to(root).with_suffix("").parts): path for path in root.rglob("*.py")}
-    return {name: frozenset(_imported(name, path, frozenset(files))) for name, path in files.items()}
-
-
-def _imported(module: str, path: Path, modules: frozenset[str]) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom):
-            base = _absolute(module, node)
-            for alias in node.names if base is not None else ():
-                yield from _module(f"{base}.{alias.name}".strip("."), base or "", modules)
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                if (alias.name + ".").startswith(f"{APP.name}."):
-                    yield from _module(alias.name.removeprefix(APP.name).strip("."), "", modules)
-
-
-def _absolute(module: str, node: ast.ImportFrom) -> str | None:
-    """What is imported from, below the app's own package; None for other packages."""
-    named = node.module or ""
-    if node.level == 0:
-        return named.removeprefix(APP.name).strip(".") if (named + ".").startswith(f"{APP.name}.") else None
-    above = module.split(".")[: -node.level]
-    return ".".join([*above, *([named] if named else [])])
-
-
-def _module(name: str, base: str, modules: frozenset[str]) -> Iterator[str]:
-    """The module that a name is, or that it stands in."""
-    for candidate in (name, f"{name}.__init__", base, f"{base}.__init__".strip(".")):
-        if candidate in modules:
-            yield candidate
-            return
-    raise AssertionError(f"unknown: {name}")
+def imports_below(root: Path) -> Imports:
+    """The package's imports, with names that leave out the package's own."""
+    own = f"{APP.name}."
+    found = imports_of(modules_below(root, APP.name))
+    return {
+        module.removeprefix(own): frozenset(name.removeprefix(own) for name in imported)
+        for module, imported in found.items()
+    }
 
 
 def package_of(module: str) -> str:
-    return "the package itself" if module == "__init__" else module.split(".")[0]
+    return "the package itself" if module == APP.name else module.split(".")[0]
 
 
 def upward(imports: Imports) -> list[str]:
@@ -94,22 +64,9 @@ def sideways(imports: Imports) -> list[str]:
     return found
 
 
-def circle(imports: Imports) -> list[str]:
-    try:
-        TopologicalSorter(imports).prepare()
-    except CycleError as error:
-        return list(error.args[1])
-    return []
-
-
-def too_long(path: Path) -> bool:
-    text = path.read_text()
-    return len(text.splitlines()) > LINES_MOST and REASON not in (ast.get_docstring(ast.parse(text)) or "")
-
-
 @pytest.fixture(scope="module")
 def imports() -> Imports:
-    return imports_of(APP)
+    return imports_below(APP)
 
 
 def test_every_package_is_declared_and_says_what_it_owns(imports: Imports) -> None:
@@ -155,7 +112,7 @@ def test_the_rules_see_what_breaks_them(tmp_path: Path) -> None:
         path = tmp_path / f"{module.replace('.', '/')}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    found = imports_of(tmp_path)
+    found = imports_below(tmp_path)
     assert sorted(upward(found)) == [
         "base.third imports documents.library",
         "documents.library imports api.routes.ask",

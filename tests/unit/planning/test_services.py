@@ -64,6 +64,11 @@ def test_whoever_reaches_a_service_shares_a_network_with_it(services: list[Servi
             assert set(by_component[caller].networks) & set(service.networks), (caller, service.component)
 
 
+def test_replicas_are_reached_by_the_gateway_and_by_the_metrics_that_ask_them(services: list[Service]) -> None:
+    [callers] = {service.reached_by for service in services if service.component == "vllm"}
+    assert set(callers) == {"gateway", "gateway-metrics"}
+
+
 def test_no_service_runs_as_root_and_each_reads_its_files_by_group_0(services: list[Service]) -> None:
     for service in services:
         user, group = service.user.split(":")
