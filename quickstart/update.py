@@ -45,15 +45,31 @@ class Progress:
 
     begun: dict[str, float] = field(default_factory=dict)
     """Resources that are being worked on, by URN, and since when."""
-    seen: int = 0
-    done: int = 0
-    changed: int = 0
+    met: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
+    made: set[str] = field(default_factory=set)
+    """URNs: a resource has several steps where it is compared with the host first, or replaced."""
     errors: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        """Resources that the engine has begun with."""
+        return len(self.met)
+
+    @property
+    def done(self) -> int:
+        """Those that it is through with."""
+        return len(self.ended)
+
+    @property
+    def changed(self) -> int:
+        """Those that were made, changed or removed."""
+        return len(self.made)
 
     def take(self, event: Mapping[str, Any], now_s: float) -> str | None:
         """Take in one event of the engine; the title of what a person waited for, once it is done."""
         if found := event.get("resourcePreEvent"):
-            self.seen += 1
+            self.met.add(found["metadata"]["urn"])
             self.begun[found["metadata"]["urn"]] = now_s
         elif found := event.get("resOutputsEvent"):
             return self._finished(found["metadata"], now_s)
@@ -69,8 +85,9 @@ class Progress:
         since = self.begun.pop(metadata["urn"], None)
         if since is None:
             return None
-        self.done += 1
-        self.changed += metadata["op"] in (*MAKES, "delete")
+        self.ended.add(metadata["urn"])
+        if metadata["op"] in (*MAKES, "delete"):
+            self.made.add(metadata["urn"])
         if metadata["op"] not in MAKES:
             return None
         title = WAITS.get(name_of(metadata["urn"]))

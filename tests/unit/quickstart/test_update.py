@@ -37,6 +37,14 @@ def test_what_stays_as_it_is_is_counted_and_not_announced() -> None:
     assert (progress.done, progress.changed) == (1, 0)
 
 
+def test_a_resource_that_is_compared_with_the_host_first_counts_once() -> None:
+    progress = Progress()
+    for step in ("refresh", "same"):
+        progress.take(event("resourcePreEvent", "llm-0-ready", step), 0)
+        progress.take(event("resOutputsEvent", "llm-0-ready", step), 1)
+    assert (progress.done, progress.seen, progress.changed) == (1, 1, 0)
+
+
 def test_a_replacement_is_announced_once_when_it_is_made() -> None:
     progress = Progress()
     said = []
