@@ -88,7 +88,8 @@ def a_killed_engine_leaves_nothing_behind_and_starts_again() -> None:
     marker = str(uuid.uuid4().int % 10**9 + 10**9)
     for policy in ("no", "always"):
         docker(f"run --detach --stop-timeout=1 --restart={policy} {NGINX} sleep {marker}")
-    assert len(processes_with(f"sleep\0{marker}")) == 2
+    # docker run returns when the container's process exists, a moment before that process has become sleep.
+    until(lambda: len(processes_with(f"sleep\0{marker}")) == 2, "both containers run sleep", 10)
     os.kill(int(engine.PID_FILE.read_text()), signal.SIGKILL)
     until(lambda: not processes_with(marker), "its containers are gone", 60)
     until(lambda: not processes_with(str(paths.RUN) + "/docker.sock"), "dockerd is gone", 60)
