@@ -6,44 +6,40 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from checks.asking import Asker
 from checks.facts import DocumentsFacts
 
 INDEXED_WITHIN_S = 600.0
 POLL_S = 0.5
-SAMPLES = Path(__file__).resolve().parents[1] / "samples"
+# Two pages, one of which is long enough that the model is asked for a summary: seconds even on a CPU. samples/ has the
+# documents that measure how well a stack answers.
+SAMPLE = Path(__file__).with_name("sample.pdf")
+QUESTION, WORD, PAGE = "How deep is the approach channel at lowest tide?", "11.8", 2
 
 
 def documents(facts: DocumentsFacts) -> dict[str, Any]:
-    """Index the first sample, ask its first question, compare the words and the page of the answer."""
+    """Index the sample, ask the question, compare the figure and the page of the answer."""
     app = Asker(facts, facts["app_url"])
     app.request("GET", "/ready")
-    sample = yaml.safe_load((SAMPLES / "questions.yaml").read_text(encoding="utf-8"))["documents"][0]
-    expected = sample["questions"][0]
-    path = SAMPLES / sample["file"]
     known = {document["id"] for document in app.request("GET", "/api/documents").json()["documents"]}
     started = time.monotonic()
-    document = upload(app, path)
+    document = upload(app, SAMPLE)
     try:
         indexed(app, document)
-        answer = app.request(
-            "POST", "/api/ask", json={"question": expected["question"], "document_ids": [document["id"]]}
-        ).json()
+        answer = app.request("POST", "/api/ask", json={"question": QUESTION, "document_ids": [document["id"]]}).json()
     finally:
         if document["id"] not in known:
             app.request("DELETE", f"/api/documents/{document['id']}", 204)
     pages = sorted({page for citation in answer["citations"] for page in citation["pages"]})
-    if not holds(answer["answer"], expected["words"]) or not set(pages) & set(expected["pages"]):
+    if WORD not in answer["answer"] or PAGE not in pages:
         raise app.failure(
-            f"an answer to {expected['question']!r} with {expected['words']}, resting on page {expected['pages']}",
+            f"an answer to {QUESTION!r} with {WORD}, resting on page {PAGE}",
             f"{answer['answer']!r}, resting on pages {pages}",
         )
     return {
         "check": "documents",
         "ok": True,
-        "question": expected["question"],
+        "question": QUESTION,
         "answer": answer["answer"],
         "pages": pages,
         "seconds": round(time.monotonic() - started, 2),
@@ -69,11 +65,3 @@ def indexed(app: Asker, document: dict[str, Any], within_s: float = INDEXED_WITH
         time.sleep(POLL_S)
         document = app.request("GET", f"/api/documents/{document['id']}").json()
     return document
-
-
-def holds(text: str, words: list[str | list[str]]) -> bool:
-    """Whether every word occurs in the text; a list stands for alternatives."""
-    lowered = text.lower()
-    return all(
-        any(choice.lower() in lowered for choice in (word if isinstance(word, list) else [word])) for word in words
-    )

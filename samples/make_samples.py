@@ -1,4 +1,4 @@
-"""Render samples/sources/*.md to the PDFs beside them, byte for byte the same each time.
+"""Render samples/sources/*.md, and the document of the stack's own check, to PDFs, byte for byte the same each time.
 
 Needed only to change a sample, so reportlab is no dependency of the project:
     pip install reportlab==5.1.0 && python samples/make_samples.py
@@ -15,6 +15,7 @@ from reportlab.lib.units import cm
 from reportlab.platypus import PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
 HERE = Path(__file__).parent
+CHECKS = HERE.parent / "checks"
 # The standard fonts need no embedding, which keeps the files at a few kilobytes.
 BODY = ParagraphStyle("body", fontName="Helvetica", fontSize=11, leading=15.5, spaceAfter=9)
 HEADINGS = {
@@ -92,3 +93,4 @@ if __name__ == "__main__":
     for source in sorted((HERE / "sources").glob("*.md")):
         render(source, HERE / f"{source.stem}.pdf")
         print(HERE / f"{source.stem}.pdf")
+    render(CHECKS / "sample.md", CHECKS / "sample.pdf")

@@ -15,7 +15,8 @@ import yaml
 from tests.integration.pulumi_project import REPOSITORY, Project, docker, free_port
 
 # vLLM ties its threads to the first cores, also where another stack's are: several at once would queue for one core.
-ON_ANY_CORE = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+# With threads tied to nothing its worker needs no process of its own, whose imports take ten seconds.
+ON_ANY_CORE = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 
 
 def dev_config(api_port: int, app_port: int) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def test_a_vllm_whose_engine_dies_answers_503_with_retry_after_and_comes_back_by
 
 def test_a_removed_container_comes_back_with_refresh_and_the_checks_meet_a_sample_that_is_kept(stack: Stack) -> None:
     name = f"{stack.project.prefix}-app"
-    sample = REPOSITORY / "samples" / "harbour-report-2025.pdf"
+    sample = REPOSITORY / "checks" / "sample.pdf"
     kept = stack.client().post("/api/documents", files={"file": (sample.name, sample.read_bytes(), "application/pdf")})
     docker("rm", "--force", name)
     stack.project.up("--refresh")

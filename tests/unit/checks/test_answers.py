@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from checks.answers import nonsense
-from checks.documents import holds
 from host_access.outcome import CheckFailed
 
 
@@ -21,11 +20,6 @@ def test_degenerate_output_is_no_answer(text: str) -> None:
 @pytest.mark.parametrize("text", ["The capital of France is Paris.", "Paris", "No!!!", "42"])
 def test_a_short_plain_answer_is_one(text: str) -> None:
     assert nonsense(text) == ""
-
-
-def test_every_expected_word_must_occur_and_alternatives_count_once() -> None:
-    assert holds("It was 1.31 million tonnes.", [["1,310,000", "1.31 million"], "Tonnes"])
-    assert not holds("It was 1.31 million.", [["1,310,000", "1.31 million"], "tonnes"])
 
 
 def test_a_failure_says_expected_got_what_to_do_and_the_last_log_lines() -> None:

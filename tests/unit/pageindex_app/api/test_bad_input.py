@@ -32,7 +32,7 @@ def besieged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestCli
             max_upload_mib=UPLOAD_MIB,
             max_pages=PAGES_MOST,
             index_memory_mib=1200,
-            index_timeout_s=60,
+            index_timeout_s=25,
         )
         with TestClient(create_app(settings)) as client:
             yield client, served
