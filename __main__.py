@@ -10,26 +10,15 @@ from components import (
     IsolatedNetworkArgs,
     PageIndexApp,
     SecretKey,
-    VllmServer,
     all_results,
 )
 from planning.gateway.keys import clients_of
 from planning.hosts.ssh import provider_options
 from planning.next_steps import next_steps
-from planning.services.vllm_command import STABLE_ALIAS
 from planning.version import VERSION
 from stack_file import load_plan
-from wiring import (
-    app_args,
-    check_cards,
-    check_host,
-    checks_args,
-    client_keys,
-    forget_other_weights,
-    gateway_args,
-    vllm_args,
-    weights_of,
-)
+from wiring.front import app_args, checks_args, client_keys, gateway_args, said_of_models
+from wiring.models import check_cards, check_host, forget_other_weights, vllm_servers, weights_of
 
 plan = load_plan()
 host = plan.settings.host
@@ -45,10 +34,10 @@ network = IsolatedNetwork("private", IsolatedNetworkArgs(prefix=plan.prefix), on
 weights = weights_of(plan, on_host)
 app = PageIndexApp("pageindex", app_args(plan, network, vllm_key), on_host)
 gateway = Gateway("gateway", gateway_args(plan, network, app, keys, vllm_key), on_host)
-llm = VllmServer("llm", vllm_args(plan, network, weights, gateway, vllm_key), on_host)
+llms = vllm_servers(plan, network, weights, gateway, vllm_key, on_host)
 
-checks = Checks("checks", checks_args(plan, network, llm, app, gateway, first_key))
-gpu_checks = check_cards(plan, llm)
+checks = Checks("checks", checks_args(plan, network, llms, app, gateway, first_key))
+gpu_checks = check_cards(plan, llms)
 forget_other_weights(plan, weights, [checks, *gpu_checks])
 
 pulumi.export("version", VERSION)
@@ -59,6 +48,7 @@ pulumi.export("clients", clients_of(keys))
 pulumi.export("metrics_url", gateway.metrics.url)
 pulumi.export("tls_certificate", gateway.certificate.pem)
 pulumi.export("tls_fingerprint", gateway.certificate.fingerprint)
-pulumi.export("model", {"name": STABLE_ALIAS, "repo": plan.model.repo, "revision": plan.model.revision})
+for output, value in said_of_models(plan).items():
+    pulumi.export(output, value)
 pulumi.export("checks", all_results(checks, *host_checks, *gpu_checks))
 pulumi.export("next_steps", next_steps(plan, gateway.api_url, gateway.app_url))

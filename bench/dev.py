@@ -19,12 +19,11 @@ from typing import Any
 
 from machine.console import StepFailed, main_guard, step
 from machine.paths import REPOSITORY
-from planning.gateway.replicas import STATE_DIR
+from planning.gateway.replicas import STATE_DIR, memory_file
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container, internal_network, prefix_of
 from quickstart.environment import environment
 from quickstart.pulumi import outputs
-from rollout.host import MEMORY
 
 STACK = "dev"
 PREFIX = prefix_of(STACK)
@@ -101,7 +100,7 @@ def urn_of_container(name: str) -> str:
 
 def last_start_s() -> float:
     """What the last rollout measured: from the replica's start until it had answered a question."""
-    kept = command("docker", "exec", gateway_container(PREFIX), "cat", f"{STATE_DIR}/{MEMORY}")
+    kept = command("docker", "exec", gateway_container(PREFIX), "cat", f"{STATE_DIR}/{memory_file()}")
     return float(json.loads(kept)["start_s"])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, Required, TypedDict
 
 from planning.hosts.ssh import HostAddress
+from planning.settings.model import Task
 
 
 class OnHost(TypedDict, total=False):
@@ -70,10 +71,11 @@ class AskerFacts(OnHost):
 
 
 class InferenceFacts(AskerFacts):
-    """Names that the API has to list."""
+    """Names that the API has to list. ``models`` are those to be asked, with their tasks; else it is `default`."""
 
     api_url: Required[str]
     served_models: Required[Sequence[str]]
+    models: NotRequired[Mapping[str, Task]]
 
 
 class DocumentsFacts(AskerFacts):

@@ -13,14 +13,14 @@ from host_access.commands import commands_on
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 from planning.gateway.config import METRICS_DIR, NGINX_CONF, USER
-from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR
+from planning.gateway.replicas import STATE_DIR
 from planning.hosts.names import FILES_PATH
 
 TRY_TIMEOUT_S = 120  # the first container of an image takes its time on a busy host
 APPLY = ("sh", f"{FILES_PATH}/apply.sh")
 # Files come by standard input, so that keys stand in no command line and on no disk.
 TRY = (
-    f"base64 -d | tar -xf - -C {FILES_PATH} && cp {FILES_PATH}/{REPLICAS_CONF} {FILES_PATH}/{OUTAGE_CONF} {STATE_DIR}/"
+    f"base64 -d | tar -xf - -C {FILES_PATH} && cp {FILES_PATH}/replicas*.conf {FILES_PATH}/outage*.conf {STATE_DIR}/"
     f" && nginx -t -q -e stderr -c {FILES_PATH}/{NGINX_CONF}"
 )
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from checks.answers import question_to, what_is_missing, what_is_wrong
+from checks.answers import question_for, what_is_missing, what_is_wrong_with
 from checks.asking import Asker
 from checks.facts import InferenceFacts
+from planning.settings.model import Task
 
 
 def inference(facts: InferenceFacts) -> dict[str, Any]:
@@ -17,19 +18,28 @@ def inference(facts: InferenceFacts) -> dict[str, Any]:
     if missing:
         raise api.failure(*missing)
     started = time.monotonic()
-    answer = api.request("POST", "/v1/chat/completions", json=question_to("default")).json()
-    text = answer["choices"][0]["message"]["content"] or ""
-    wrong = what_is_wrong(text)
-    if wrong:
-        raise api.failure(
-            *wrong, "the model is served but does not work: another image version or dtype often mends it"
-        )
+    said = {name: _ask(api, name, task) for name, task in (facts.get("models") or {"default": "chat"}).items()}
     api.request("GET", "/v1/models", 401, headers={"Authorization": ""})
     api.request("GET", "/metrics", 404)
     return {
         "check": "inference",
         "ok": True,
-        "answer": text.strip(),
+        "answer": next(iter(said.values())),
+        **({"answers": said} if len(said) > 1 else {}),
         "seconds": round(time.monotonic() - started, 2),
-        "seen": ["the answer is right", "401 without a key", "404 off the list"],
+        "seen": [
+            "the answer is right" if len(said) == 1 else f"{len(said)} right answers",
+            "401 without a key",
+            "404 off the list",
+        ],
     }
+
+
+def _ask(api: Asker, model: str, task: Task) -> str:
+    """What the model says, if that is right."""
+    path, body = question_for(task, model)
+    said, wrong = what_is_wrong_with(task, api.request("POST", path, json=body).json())
+    if wrong:
+        hint = "the model is served but does not work: another image version or dtype often mends it"
+        raise api.failure(*wrong, hint)
+    return said

@@ -8,7 +8,7 @@ from components.gateway import Gateway, GatewayArgs, GatewayHandle
 from components.gpu_checks import CardsArgs, GpuChecks, GpuChecksArgs
 from components.host_checks import HostChecks, HostChecksArgs
 from components.isolated_network import IsolatedNetwork, IsolatedNetworkArgs
-from components.model_cache import HostModel, HostModelArgs, ModelCache, ModelCacheArgs
+from components.model_cache import HostModel, HostModelArgs, ModelCache, ModelCacheArgs, Weights
 from components.pageindex_app import PageIndexApp, PageIndexAppArgs
 from components.secret_key import SecretKey
 from components.vllm_server import VllmServer, VllmServerArgs
@@ -35,5 +35,6 @@ __all__ = [
     "SecretKey",
     "VllmServer",
     "VllmServerArgs",
+    "Weights",
     "all_results",
 ]

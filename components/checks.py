@@ -34,6 +34,8 @@ class ChecksArgs:
     bind: str
     tls_certificate: pulumi.Input[str]
     triggers: Sequence[pulumi.Input[Any]]
+    asked_models: Mapping[str, str] | None = None
+    """Model to task, of each that is asked; None asks `default`."""
     docker_host: HostAddress = None
 
 
@@ -61,6 +63,7 @@ class Checks(pulumi.ComponentResource):
                 "api_key": api_key,
                 "tls_certificate": args.tls_certificate,
                 "served_models": list(args.served_models),
+                **({"models": dict(args.asked_models)} if args.asked_models else {}),
                 "blame": args.vllm_containers[0],
             },
             "documents": {

@@ -22,6 +22,8 @@ class ConfigFilesArgs:
     component: str
     image: pulumi.Input[str]
     files: Mapping[str, pulumi.Input[str]]
+    of_model: str = ""
+    """Tells those of several models apart."""
 
 
 class ConfigFiles(pulumi.ComponentResource):
@@ -40,7 +42,8 @@ class ConfigFiles(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ConfigFilesArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ConfigFiles", name, None, opts)
-        host_name = f"{args.prefix}-{args.component}-files"
+        of_model = f"-{args.of_model}" if args.of_model else ""
+        host_name = f"{args.prefix}-{args.component}{of_model}-files"
         marks = labels(args.prefix, args.component, stable_hash(sorted(args.files)))
         volume = docker.Volume(
             f"{name}-volume", name=host_name, labels=label_args(marks), opts=pulumi.ResourceOptions(parent=self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -15,6 +15,7 @@ from components.container import label_args, labels
 from components.gateway_metrics import GatewayMetrics, GatewayMetricsArgs
 from components.service_container import file_contents, service_container, service_files
 from planning.gateway import config as nginx
+from planning.gateway.config import RoutedModel
 from planning.gateway.keys import render_client_keys, render_upstream_key
 from planning.hosts.images import resolve_image
 from planning.hosts.names import gateway_container
@@ -29,6 +30,7 @@ from planning.services.gateway import (
 )
 from planning.services.service import FILES_VOLUME
 from planning.settings.gateway import GatewaySettings
+from planning.settings.model import Task
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class GatewayArgs:
     upstream_key: pulumi.Input[str]
     metrics_image: str = field(default_factory=partial(resolve_image, "python"))
     tls_key: str | None = None
+    models: Sequence[RoutedModel] = ()
+    """Where the stack serves several: what a request's `model` may say."""
+    tasks: Sequence[Task] = ("chat",)
+    """What is served; paths that no task needs stay shut."""
     docker_host: HostAddress = None
 
 
@@ -71,7 +77,9 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:Gateway", name, None, opts)
         settings = args.settings
-        service = gateway_service(settings, gateway_config(settings, args.prefix, args.app_upstream))
+        service = gateway_service(
+            settings, gateway_config(settings, args.prefix, args.app_upstream, args.models, args.tasks)
+        )
         image = docker.RemoteImage(
             f"{name}-image", name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
         )

@@ -68,6 +68,8 @@ class GpuChecksArgs:
     containers: Sequence[pulumi.Input[str]]
     """Of each replica."""
     triggers: Sequence[pulumi.Input[Any]]
+    result: str = "gpu"
+    """What its finding is called among those of the stack."""
     docker_host: HostAddress = None
 
 
@@ -85,5 +87,5 @@ class GpuChecks(pulumi.ComponentResource):
             triggers=args.triggers,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.results = asked.stdout.apply(lambda text: {"gpu": json.loads(text)})
+        self.results = asked.stdout.apply(lambda text: {args.result: json.loads(text)})
         self.register_outputs({"results": self.results})

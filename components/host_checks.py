@@ -29,6 +29,8 @@ class HostChecksArgs:
     local_weights: str | None = None
     """Directory of the host that holds them instead."""
     waivers: Mapping[str, str] | None = None
+    result: str = "host"
+    """What its finding is called among those of the stack."""
     docker_host: HostAddress = None
 
     def facts(self) -> dict[str, Any]:
@@ -63,5 +65,5 @@ class HostChecks(pulumi.ComponentResource):
             triggers=[],  # changed facts are a changed input, and ask again
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.results = asked.stdout.apply(lambda text: {"host": json.loads(text)})
+        self.results = asked.stdout.apply(lambda text: {args.result: json.loads(text)})
         self.register_outputs({"results": self.results})

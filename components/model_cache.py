@@ -26,6 +26,15 @@ VLLM = "2000:0"  # what this user can't read, vLLM can't
 
 
 @dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where a container with ``mount`` finds a model, complete once ``verified`` is there."""
+
+    mount: Mapping[str, Any]
+    path: str
+    verified: Sequence[pulumi.CustomResource]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelCacheArgs:
     """``verify_when`` holds values after whose change the weights are verified again before anybody loads them."""
 
@@ -57,8 +66,6 @@ class ModelCache(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:ModelCache", name, None, opts)
-        config_hash = stable_hash(args.repo, args.revision, args.endpoint, args.timeout_s, *args.verify_when)
-        marks = labels(args.prefix, "model-fetch", config_hash)
         # Without the config hash: a changed label would replace the volume, and with it the weights.
         volume_marks = labels(args.prefix, "models", "-")
         volume = docker.Volume(
@@ -96,45 +103,69 @@ class ModelCache(pulumi.ComponentResource):
                 pulumi.ResourceOptions(parent=self),
             )
             volumes.append({"volume_name": token.volume_name, "container_path": FILES_PATH, "read_only": True})
+        self.volume_name = volume.name
+        self._name, self._args, self._image = name, args, image
+        self._image_name, self._egress, self._volumes = image_name, egress, volumes
+        first = self._fetch(name, args.repo, args.revision, args.verify_when, "model-fetch", after=[])
+        self.mount, self.path, self.verified = first.mount, first.path, first.verified
+        self.verified_id = first.verified[0].id
+        self._kept = [(args.repo, args.revision)]
+        self.register_outputs({"volume_name": self.volume_name, "path": self.path})
+
+    def fetch_another(
+        self, label: str, *, repo: str, revision: str, verify_when: Sequence[str], after: Sequence[pulumi.Resource]
+    ) -> Weights:
+        """One more model in the same volume, once ``after`` is there: one download at a time."""
+        self._kept.append((repo, revision))
+        component = f"model-fetch-{label}"
+        return self._fetch(f"{self._name}-{label}", repo, revision, verify_when, component, after=after)
+
+    def _fetch(
+        self,
+        name: str,
+        repo: str,
+        revision: str,
+        verify_when: Sequence[str],
+        component: str,
+        after: Sequence[pulumi.Resource],
+    ) -> Weights:
+        args = self._args
+        config_hash = stable_hash(repo, revision, args.endpoint, args.timeout_s, *verify_when)
         environment = {
-            "MODEL_REPO": args.repo,
-            "MODEL_REVISION": args.revision,
+            "MODEL_REPO": repo,
+            "MODEL_REVISION": revision,
             "MODEL_TIMEOUT_S": str(args.timeout_s),
             # For its error messages: the command that removes a damaged copy, ready to be pasted on the host.
-            "MODEL_FORGET_COMMAND": f"docker run --rm -v {args.prefix}-models:{MODELS_PATH} {image_name} forget",
+            "MODEL_FORGET_COMMAND": f"docker run --rm -v {args.prefix}-models:{MODELS_PATH} {self._image_name} forget",
         }
         if args.endpoint:
             environment["HF_ENDPOINT"] = args.endpoint
         fetch = hardened_container(
             f"{name}-fetch",
-            host_name=f"{args.prefix}-model-fetch",
-            image=image.image_id,
+            host_name=f"{args.prefix}-{component}",
+            image=self._image.image_id,
             user=DOWNLOADER,
-            networks=[{"name": egress.name}],
-            labelled=marks,
-            volumes=volumes,
+            networks=[{"name": self._egress.name}],
+            labelled=labels(args.prefix, component, config_hash),
+            volumes=self._volumes,
             environment=environment,
             restart="no",
             must_run=False,
             tmpfs={"/tmp": ""},
-            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),  # one writer at a time
+            # One writer of a model at a time.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True, depends_on=list(after)),
         )
         verified = await_container(
             f"{name}-verified",
             fetch,
             "finished",
-            f"weights of {args.repo}",
+            f"weights of {repo}",
             timeout_s=args.timeout_s,
             docker_host=args.docker_host,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.volume_name = volume.name
-        self.mount = {"volume_name": volume.name, "container_path": MODELS_PATH, "read_only": True}
-        self.path = model_path(args.repo, args.revision)
-        self.verified = [verified]
-        self.verified_id = verified.id
-        self._name, self._args, self._image = name, args, image
-        self.register_outputs({"volume_name": self.volume_name, "path": self.path})
+        mount = {"volume_name": self.volume_name, "container_path": MODELS_PATH, "read_only": True}
+        return Weights(mount=mount, path=model_path(repo, revision), verified=[verified])
 
     def forget_others(self, after: Sequence[pulumi.Resource]) -> None:
         """Remove every other model from the volume, once ``after`` is there."""
@@ -145,7 +176,7 @@ class ModelCache(pulumi.ComponentResource):
             component="model-prune",
             image=self._image,
             user=DOWNLOADER,
-            command=["prune", "--keep", args.repo, args.revision],
+            command=["prune", *(word for kept in self._kept for word in ("--keep", *kept))],
             volume={"volume_name": self.volume_name, "container_path": MODELS_PATH},
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(after)),
         )
@@ -162,13 +193,14 @@ class ModelCache(pulumi.ComponentResource):
 
 @dataclass(frozen=True, kw_only=True)
 class HostModelArgs:
-    """``directory`` is the host's. ``verify_when`` is as in ModelCacheArgs."""
+    """``directory`` is the host's. ``verify_when`` is as in ModelCacheArgs; ``label`` tells several apart."""
 
     prefix: str
     directory: str
     base_image: str
     timeout_s: int = 7200
     verify_when: Sequence[str] = ()
+    label: str = ""
     docker_host: HostAddress = None
 
 
@@ -184,7 +216,7 @@ class HostModel(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostModelArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:HostModel", name, None, opts)
-        self.path = f"{MODELS_PATH}/local"
+        self.path = f"{MODELS_PATH}/local{f'-{args.label}' if args.label else ''}"
         self.mount = {"host_path": args.directory, "container_path": self.path, "read_only": True}
         image = service_image(
             f"{name}-image",
@@ -197,7 +229,7 @@ class HostModel(pulumi.ComponentResource):
         check = _one_shot(
             f"{name}-check",
             prefix=args.prefix,
-            component="model-check",
+            component=f"model-check-{args.label}" if args.label else "model-check",
             image=image,
             user=VLLM,
             command=["check", self.path],

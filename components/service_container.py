@@ -22,13 +22,18 @@ def service_files(
     prefix: str,
     image: pulumi.Input[str],
     secrets: Mapping[str, pulumi.Input[str]] | None = None,
+    of_model: str = "",
     opts: pulumi.ResourceOptions,
 ) -> ConfigFiles:
     """The files of a service in their volume; ``secrets`` holds the contents of its secret files, by name."""
     return ConfigFiles(
         name,
         ConfigFilesArgs(
-            prefix=prefix, component=service.component, image=image, files=file_contents(service, secrets or {})
+            prefix=prefix,
+            component=service.component,
+            image=image,
+            files=file_contents(service, secrets or {}),
+            of_model=of_model,
         ),
         opts,
     )

@@ -15,12 +15,12 @@ from components.command import roll_out
 from components.config_files import ConfigFiles
 from components.gateway import GatewayHandle
 from components.service_container import FILES_LABEL, service_container, service_files
+from planning.hosts.names import SERVED_LABEL, STABLE_ALIAS
 from planning.hosts.ssh import HostAddress
 from planning.memory.placement import Replica
 from planning.rules.modes import RolloutMode
 from planning.services.service import FILES_VOLUME, Service, Volume
 from planning.services.vllm import AUTH_HEADER_FILE, CONFIG_FILE, MODELS_VOLUME, STOP_MARGIN_S, vllm_service
-from planning.services.vllm_command import STABLE_ALIAS
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
@@ -40,8 +40,14 @@ class VllmServerArgs:
     network_name: pulumi.Input[str]
     api_key: pulumi.Input[str]
     replicas: Sequence[Replica] = (Replica(index=0, cards=()),)
+    served: str = ""
+    """The model's name where the stack serves several; the replicas carry it."""
+    names: Sequence[str] = ()
+    """All that the model answers to, the one first that it calls itself. Default: `default` and its repository."""
     wait_for: Sequence[pulumi.Resource] = ()
-    """What must be there before a replica starts, such as verified weights; images are pulled meanwhile."""
+    """What must be there before a replica is made, such as verified weights; images are pulled meanwhile."""
+    start_after: Sequence[pulumi.Resource] = ()
+    """What must be there before a replica starts: models on its cards, which would disturb how it measures them."""
     rollout: RolloutMode = "recreate"
     """How a replica that is in use is replaced."""
     gateway: GatewayHandle | None = None
@@ -58,7 +64,13 @@ class VllmServerArgs:
             model_path=self.model_path,
             weights=weights,
             replica=replica,
+            names=self.names,
         )
+
+    @property
+    def served_names(self) -> list[str]:
+        """As rollouts ask for them: any of them will do, the last is asked."""
+        return list(self.names) or [self.model.repo, STABLE_ALIAS]
 
 
 class VllmServer(pulumi.ComponentResource):
@@ -70,6 +82,8 @@ class VllmServer(pulumi.ComponentResource):
 
     container_names: list[pulumi.Output[str]]
     """Of each replica; another one after each replacement."""
+    rollouts: list[local.Command]
+    """What brings each replica into use."""
     ready: list[pulumi.Output[str]]
     """Ids of the rollouts: they change when a replica is replaced."""
 
@@ -92,6 +106,7 @@ class VllmServer(pulumi.ComponentResource):
                 CONFIG_FILE: pulumi.Output.json_dumps({"api-key": args.api_key}),
                 AUTH_HEADER_FILE: pulumi.Output.concat("Authorization: Bearer ", args.api_key, "\n"),
             },
+            of_model=args.served,
             opts=pulumi.ResourceOptions(parent=self),
         )
         containers = [self._create_replica(name, replica, args, image, files) for replica in args.replicas]
@@ -100,6 +115,7 @@ class VllmServer(pulumi.ComponentResource):
             # One at a time, so that one alone is out; and only when all are there: a first `up` starts them together.
             rollouts.append(self._roll_out(name, replica, args, container, [*containers, *rollouts[-1:]]))
         self.container_names = [container.name for container in containers]
+        self.rollouts = rollouts
         self.ready = [rollout.id for rollout in rollouts]
         self.register_outputs({"container_names": self.container_names})
 
@@ -119,7 +135,7 @@ class VllmServer(pulumi.ComponentResource):
             "slots": len(args.replicas),
             "container": container.name,
             "what": args.model.repo,
-            "served_models": [args.model.repo, STABLE_ALIAS],
+            "served_models": args.served_names,
             "mode": args.rollout,
             "rollback": settings.rollback,
             "gateway": gateway and gateway.container_name,
@@ -129,12 +145,14 @@ class VllmServer(pulumi.ComponentResource):
             "stop_timeout_s": settings.shutdown_timeout_s + STOP_MARGIN_S,
             "docker_host": args.docker_host,
         }
+        if args.served:
+            facts |= {"served": args.served, "task": args.model.task}
         return roll_out(
             f"{name}-{replica.index}-ready",
             facts,
             # A gateway that was replaced, and a number of replicas that was, are told or asked again.
             triggers=[container.id, len(args.replicas), *([gateway.container_id] if gateway else [])],
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *told_after]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *told_after, *args.start_after]),
         )
 
     def _create_replica(
@@ -154,6 +172,7 @@ class VllmServer(pulumi.ComponentResource):
                 FILES_LABEL: files.digest,
                 "pageindex-stack.model": json.dumps([args.model.repo, args.model.revision]),
                 "pageindex-stack.replica": str(replica.index),
+                **({SERVED_LABEL: args.served} if args.served else {}),
             },
             ipc_mode=None if settings.ipc == "private" else settings.ipc,
             ulimits=[

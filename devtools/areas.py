@@ -48,7 +48,7 @@ AREAS = (
         proves="what every stack registers: ports, users, networks, secrets, order",
         unit=_unit("components"),
         integration=_integration("test_example.py", "test_pull_request_preview.py"),
-        sources=("planning/", "components/", "__main__.py", "wiring.py", "examples/", ".ci/preview"),
+        sources=("planning/", "components/", "__main__.py", "wiring/", "examples/", ".ci/preview"),
     ),
     Area(
         name="gateway",
@@ -92,6 +92,12 @@ AREAS = (
         unit=_unit("rollout"),
         integration=_integration("test_rollouts.py"),
         sources=("rollout/", "services/vllm/", "components/vllm_server.py", f"{INTEGRATION}/replicas_program.py"),
+    ),
+    Area(
+        name="models",
+        proves="several models answer by their names through one gateway, and one is replaced without the other",
+        integration=_integration("test_several_models.py"),
+        sources=("planning/", "rollout/", "services/gateway/", "services/vllm/", "components/", "wiring/"),
     ),
     Area(
         name="targets",

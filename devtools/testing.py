@@ -24,7 +24,7 @@ from toolchain.parts import PARTS, YAML_HOST
 
 # About half of the work: the simulated GPU host, and a stack whose replicas are replaced. The others share one stack.
 BESIDE = [f"{INTEGRATION}/test_{name}.py" for name in (
-    "lab_host", "remote_gpu_host", "target_stacks", "rollouts", "other_languages",
+    "lab_host", "remote_gpu_host", "target_stacks", "rollouts", "other_languages", "several_models",
 )]  # fmt: skip
 NO_TESTS = 5  # pytest's code when PYTEST_ARGS chose none
 # fontconfig brings a font: without one a browser draws boxes.

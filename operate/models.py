@@ -72,7 +72,7 @@ class Cache:
         filters = [word for label in labels for word in ("--filter", label)]
         form = '{{.Label "pageindex-stack.model"}}'
         printed = self._docker("ps", "--all", *filters, "--format", form).stdout
-        found = {(self.plan.model.repo, self.plan.model.revision): "the stack file"}
+        found = {(each.model.repo, each.model.revision): "the stack file" for each in self.plan.models}
         for line in filter(None, printed.splitlines()):
             repo, revision = json.loads(line)
             found[repo, revision] = "vLLM"
@@ -160,8 +160,8 @@ def models(file: Path, *, prune: bool = False) -> Sequence[Copy]:
     except BadStackFile as faults:
         raise StepFailed(str(faults)) from None
     cache = Cache(plan)
-    if plan.local_path:
-        print(f"stack {plan.stack} loads {plan.local_path}, a directory of its host; nothing is downloaded")
+    for path in filter(None, (each.local_path for each in plan.models)):
+        print(f"stack {plan.stack} loads {path}, a directory of its host; nothing is downloaded")
     if not cache.exists():
         print(f"stack {plan.stack} keeps no weights on its host")
         return []

@@ -10,7 +10,7 @@ import yaml
 
 from planning.memory.table import card_bars, cpu_table, memory_table, suggestions_text, verdict
 from planning.models.local_directory import read_local_model
-from planning.plan import StackPlan
+from planning.plan import ServedModel, StackPlan
 from planning.reference import reference_page, schema_text
 from planning.settings.errors import NAMESPACE, BadStackFile
 from planning.stack_files import ROOT, plan_of_file, stack_file_of
@@ -21,25 +21,47 @@ REFERENCE_FILE = ROOT / "docs" / "configuration.md"
 
 def plan_text(plan: StackPlan) -> str:
     """The plan as a person reads it."""
-    vllm, model, fit = plan.settings.vllm, plan.model, plan.fit
-    version = ".".join(map(str, plan.vllm_version)) if plan.vllm_version else "of unknown version"
-    weights = plan.local_path or f"{model.repo} at {model.revision}"
+    several = len(plan.models) > 1 or bool(plan.default.name)
+    parts = [_model_text(plan, served) for served in plan.models]
+    if several:
+        parts.insert(0, f"stack {plan.stack}: {len(plan.models)} models; {plan.default.name} answers as default")
+        if plan.card:
+            count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
+            tenants = [(served.fit.memory, served.replicas) for served in plan.models if served.fit.memory]
+            parts.append(card_bars(tenants, plan.card, count))
+    parts += [f"warning: {text}" for text in plan.warnings]
+    return ("\n\n" if several else "\n").join(parts)
+
+
+def _model_text(plan: StackPlan, served: ServedModel) -> str:
+    """One model: what it is, and what it needs."""
+    model, fit = served.model, served.fit
+    version = ".".join(map(str, served.version)) if served.version else "of unknown version"
+    weights = served.local_path or f"{model.repo} at {model.revision}"
+    replicas = f"{len(served.replicas)} replica{'s' if len(served.replicas) != 1 else ''}"
     lines = [
-        f"stack {plan.stack}: {model.repo} in {vllm.replicas} replica{'s' if vllm.replicas != 1 else ''}",
-        f"image {plan.vllm_image}, vLLM {version}; weights from {weights}",
-        "",
+        f"{f'model {served.name}' if served.name else f'stack {plan.stack}'}: {model.repo} in {replicas}",
+        f"image {served.image}, vLLM {version}; weights from {weights}",
     ]
+    if served.name:
+        lines.append(f"called {', '.join(served.names)}; task {model.task}")
+    if served.name and served.card:
+        cards = ", ".join(str(index) for replica in served.replicas for index in replica.cards)
+        waits = f"; starts after {' and '.join(served.starts_after)}" if served.starts_after else ""
+        lines.append(f"card {cards}: {served.settings.gpu_memory_utilization:.2f} of its memory{waits}")
+    lines.append("")
     if fit.memory and plan.card:
-        count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
-        lines += [memory_table(fit.memory), "", card_bars(fit.memory, plan.card, fit.replicas, count), ""]
-        lines.append(verdict(fit.memory))
+        lines.append(memory_table(fit.memory))
+        if not served.name:
+            count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
+            lines += ["", card_bars([(fit.memory, fit.replicas)], plan.card, count)]
+        lines += ["", verdict(fit.memory)]
         if fit.suggestions:
             lines.append(suggestions_text(fit.suggestions))
     elif fit.cpu:
         lines += [cpu_table(fit.cpu), "", "fits"]
     else:
         lines.append("whether it fits can't be said; see model.architecture in docs/configuration.md")
-    lines += [f"warning: {text}" for text in plan.warnings]
     return "\n".join(lines)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,13 +16,16 @@ from planning.memory.placement import Replica
 from planning.resolution import resolve
 from planning.rules.across import errors_across
 from planning.rules.answering import answer_mode
-from planning.rules.memory_fit import Fit, fit
+from planning.rules.draft import Draft
+from planning.rules.memory_fit import Fit, fit, on_their_cards
 from planning.rules.modes import AnswerMode, RolloutMode
 from planning.rules.rollouts import rollout_mode
+from planning.rules.several import default_of, served_names
 from planning.settings.areas import StackSecrets, StackSettings, settings_fields
 from planning.settings.errors import BadStackFile
 from planning.settings.model import InlineModel
 from planning.settings.namespaces import foreign_keys
+from planning.settings.vllm import VllmSettings
 
 # While one of these has an error, memory is not planned: its mending line would change the numbers.
 MEMORY_INPUTS = (
@@ -33,28 +36,26 @@ MEMORY_INPUTS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class StackPlan:
-    """Everything that is decided before anything is deployed. ``prefix`` starts every name on the host."""
+class ServedModel:
+    """One model of a stack. ``name`` is its own among several, and empty where it is the only one."""
 
-    stack: str
-    prefix: str
-    settings: StackSettings
-    secrets: StackSecrets
+    name: str
+    names: tuple[str, ...]
+    """Every name that a request may call it by."""
+    settings: VllmSettings
+    """With cards and share of a card, where it has them from the plan."""
     model: InlineModel
     """With the revision that is downloaded, whoever named it."""
-    vllm_image: str
-    vllm_version: Version | None
-    """As far as the image's name tells."""
+    image: str
+    version: Version | None
+    """vLLM's, as far as the image's name tells."""
     card: Card | None
-    """What the cards are; None on the CPU."""
+    """As others leave it; None on the CPU."""
     fit: Fit
-    unread_keys: tuple[str, ...] = ()
-    """A warning for each key of the file that has no effect."""
-
-    @property
-    def docker_host(self) -> HostAddress:
-        """What commands need to reach the daemon."""
-        return host_facts(self.settings.host)
+    local_path: str | None
+    """Directory on the host that holds the weights; None where they are downloaded."""
+    starts_after: tuple[str, ...] = ()
+    """Models on its cards that have to stand before it measures what is free."""
 
     @property
     def replicas(self) -> tuple[Replica, ...]:
@@ -64,43 +65,64 @@ class StackPlan:
     @property
     def rollout(self) -> RolloutMode:
         """How a replica in use is replaced."""
-        return rollout_mode(self.settings.vllm, self.card)
+        return rollout_mode(self.settings, self.card)
+
+    @property
+    def directory(self) -> str:
+        """Where the model lies in the weights volume, relative to its root."""
+        return weights_directory(self.model.repo, self.model.revision)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes with every setting for which vLLM is replaced: its weights are verified anew before it loads them.
+
+        Settings alone, not the rendered command: what a new version of this program renders is no new weights.
+        """
+        return json.dumps(
+            [self.settings.replica_settings(), self.settings.replicas, self.settings.placement, self.image]
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackPlan:
+    """Everything that is decided before anything is deployed. ``prefix`` starts every name on the host."""
+
+    stack: str
+    prefix: str
+    settings: StackSettings
+    secrets: StackSecrets
+    models: tuple[ServedModel, ...]
+    default: ServedModel
+    """Who answers as `default`, and the app's questions."""
+    card: Card | None
+    """What the cards are; None on the CPU."""
+    unread_keys: tuple[str, ...] = ()
+    """A warning for each key of the file that has no effect."""
+
+    @property
+    def docker_host(self) -> HostAddress:
+        """What commands need to reach the daemon."""
+        return host_facts(self.settings.host)
 
     @property
     def answer(self) -> AnswerMode:
         """How the app answers, with `auto` resolved."""
-        return answer_mode(self.settings.pageindex, self.model, self.settings.vllm)
-
-    @property
-    def local_path(self) -> str | None:
-        """Directory on the host that holds the weights; None where they are downloaded."""
-        named = self.settings.model if isinstance(self.settings.model, str) else ""
-        return self.settings.model_cache.local_path or (named if named.startswith("/") else None)
+        return answer_mode(self.settings.pageindex, self.default.model, self.default.settings)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed, and still worth a word at every preview."""
         found = [f"waived {name}: {reason}" for name, reason in sorted(self.settings.waivers.items())]
         found += self.settings.gateway.expiry_warnings(datetime.now(UTC).date())
-        if self.fit.memory and self.fit.memory.tight:
-            found.append("the model fits its cards only just: within half a GiB, which is the memory planner's doubt")
-        if not (self.fit.memory or self.fit.cpu):
-            found.append(f"{self.model.repo} has no dimensions, so that nobody has planned its memory")
+        for served in self.models:
+            what = f"{served.name}: " if served.name else ""
+            if served.fit.memory and served.fit.memory.tight:
+                found.append(
+                    f"{what}the model fits its cards only just: within half a GiB, which is the memory planner's doubt"
+                )
+            if not (served.fit.memory or served.fit.cpu):
+                found.append(f"{what}{served.model.repo} has no dimensions, so that nobody has planned its memory")
         return (*found, *self.unread_keys)
-
-    @property
-    def model_directory(self) -> str:
-        """Where the model lies in the weights volume, relative to its root."""
-        return weights_directory(self.model.repo, self.model.revision)
-
-    @property
-    def vllm_fingerprint(self) -> str:
-        """Changes with every setting for which vLLM is replaced: its weights are verified anew before it loads them.
-
-        Settings alone, not the rendered command: what a new version of this program renders is no new weights.
-        """
-        vllm = self.settings.vllm
-        return json.dumps([vllm.replica_settings(), vllm.replicas, vllm.placement, self.vllm_image])
 
 
 def plan_stack(
@@ -118,26 +140,55 @@ def plan_stack(
     all errors.
     """
     foreign = foreign_keys(keys, settings_fields(), stack)
-    draft, errors = resolve(stack, settings, secrets, unencrypted, encrypted)
+    given, drafts, errors = resolve(stack, settings, secrets, unencrypted, encrypted)
     errors += foreign.errors
-    fitted = None
-    if draft:
-        errors += errors_across(draft)
-        if not any(error.concerns(*MEMORY_INPUTS) for error in errors):
-            fitted, misfits = fit(draft)
-            errors += misfits
-    if errors or not (draft and draft.secrets and draft.model and draft.image and fitted):
+    fits: list[Fit | None] = []
+    card = next((draft.card for draft in drafts if draft.card), None)
+    if given and drafts:
+        errors += errors_across(given, drafts)
+        inputs = [draft.path(key) for draft in drafts for key in MEMORY_INPUTS]
+        if not any(error.concerns(*inputs) for error in errors):
+            drafts, misplaced = on_their_cards(drafts)
+            errors += misplaced
+            for draft in drafts if not misplaced else ():
+                fitted, misfits = fit(draft)
+                fits.append(fitted)
+                errors += map(draft.said_here, misfits)
+    default = default_of(given, drafts) if given else None
+    models = [_served(draft, fitted, drafts, default) for draft, fitted in zip(drafts, fits, strict=False)]
+    complete = [model for model in models if model]
+    if errors or given is None or not default or not drafts[0].secrets or len(complete) != len(drafts):
         raise BadStackFile(stack, errors)
-    revision = draft.settings.model_cache.revision
     return StackPlan(
         stack=stack,
         prefix=prefix_of(stack),
-        settings=draft.settings,
-        secrets=draft.secrets,
+        settings=given,
+        secrets=drafts[0].secrets,
+        models=tuple(complete),
+        default=next(model for model in complete if model.name == default.name),
+        card=card,
+        unread_keys=foreign.warnings,
+    )
+
+
+def _served(draft: Draft, fitted: Fit | None, drafts: Sequence[Draft], default: Draft | None) -> ServedModel | None:
+    """None where something is missing, which then has an error."""
+    if draft.model is None or draft.image is None or fitted is None:
+        return None
+    settings, revision = draft.settings, draft.settings.model_cache.revision
+    named = settings.model if isinstance(settings.model, str) else ""
+    repos = [each.model.repo for each in drafts if each.model]
+    is_default = default is not None and draft.name == default.name
+    before = {each.name for each in drafts[: drafts.index(draft)]}
+    return ServedModel(
+        name=draft.name,
+        names=served_names(draft.name, draft.model.repo, repos, default=is_default),
+        settings=settings.vllm,
         model=draft.model.model_copy(update={"revision": revision}) if revision else draft.model,
-        vllm_image=draft.image,
-        vllm_version=vllm_version(draft.image),
+        image=draft.image,
+        version=vllm_version(draft.image),
         card=draft.card,
         fit=fitted,
-        unread_keys=foreign.warnings,
+        local_path=settings.model_cache.local_path or (named if named.startswith("/") else None),
+        starts_after=tuple(name for name in draft.neighbours if name in before),
     )

@@ -25,13 +25,15 @@ def schema_text() -> str:
     """JSON Schema of a Pulumi.<stack>.yaml of this project."""
     settings = StackSettings.model_json_schema()
     definitions = settings.pop("$defs")
-    definitions["VllmSettings"]["properties"]["image"]["anyOf"] = [
-        {"enum": sorted(name for name in image_names() if name.startswith("vllm"))},
-        {"type": "string"},
-    ]
     properties = {f"{NAMESPACE}:{name}": part for name, part in settings["properties"].items()}
-    model = properties[f"{NAMESPACE}:model"]
-    model["anyOf"].insert(0, {"enum": sorted(catalog())})
+    of_each = definitions["ModelSettings"]["properties"]
+    for images in (definitions["VllmSettings"]["properties"], of_each):
+        images["image"]["anyOf"] = [
+            {"enum": sorted(name for name in image_names() if name.startswith("vllm"))},
+            {"type": "string"},
+        ]
+    for model in (properties[f"{NAMESPACE}:model"], of_each["model"]):
+        model["anyOf"].insert(0, {"enum": sorted(catalog())})
     secrets: dict[str, Any] = {
         f"{NAMESPACE}:{name}": {**ENCRYPTED, "description": field.description}
         for name, field in StackSecrets.model_fields.items()
@@ -48,7 +50,7 @@ def schema_text() -> str:
             "config": {
                 "type": "object",
                 "properties": properties | secrets,
-                "required": [f"{NAMESPACE}:{name}" for name in settings.get("required", [])],
+                "oneOf": [{"required": [f"{NAMESPACE}:{name}"]} for name in ("model", "models")],
                 "patternProperties": {f"^(?!{NAMESPACE}:)": {}},
                 "additionalProperties": False,
             }

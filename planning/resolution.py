@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from planning.hosts.images import image_names, resolve_image
 from planning.memory.cards import CARDS, Card, UnknownCard, card_of
 from planning.models.catalog import catalog, resolve_model
-from planning.rules.draft import Draft
-from planning.settings.areas import StackSecrets, StackSettings
+from planning.rules.draft import Draft, as_single
+from planning.settings.areas import OneModelSettings, StackSecrets, StackSettings
 from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
 from planning.settings.errors import ConfigError
 from planning.settings.fields import set_line
@@ -28,49 +28,74 @@ def resolve(
     secrets: Mapping[str, Any],
     unencrypted: Collection[str],
     encrypted: Collection[str],
-) -> tuple[Draft | None, list[ConfigError]]:
-    """The draft, and every error found so far. Without valid settings there is no draft, and names are still looked up.
+) -> tuple[StackSettings | None, list[Draft], list[ConfigError]]:
+    """The settings, a draft of each model, and every error found so far.
 
-    What a draft lacks has an error in the list.
+    Without valid settings there is no draft, and names are still looked up. What a draft lacks has an error.
     """
     errors = [
         ConfigError(key, "must be encrypted", " && ".join([rm_line([key], stack), *_set_anew(key, secrets, stack)]))
         for key in sorted(unencrypted)
     ]
+    models = settings.get("models")
+    kind = StackSettings if models else OneModelSettings
     good_settings, good_secrets = None, None
     try:
-        good_settings = StackSettings.model_validate(settings)
+        good_settings = kind.model_validate(settings)
     except ValidationError as error:
+        names = [[], *(["models", name] for name in (models if isinstance(models, Mapping) else ()))]
         content = StackContent(
             stack=stack,
             raw=settings,
-            model=StackSettings,
+            model=kind,
             secrets=StackSecrets.model_fields.keys(),
             encrypted=encrypted,
-            names={("model",): catalog(), ("vllm", "image"): image_names()},
+            names={(*at, "model"): catalog() for at in names}
+            | {(*(at or ["vllm"]), "image"): image_names() for at in names},
         )
         errors += content.errors(error)
     try:
         good_secrets = StackSecrets.model_validate(secrets)
     except ValidationError as error:
         errors += secret_errors(error, stack)
-    vllm = settings.get("vllm")
-    named = (settings.get("model"), vllm.get("image") if isinstance(vllm, Mapping) else None)
-    model_name, image_name = (good_settings.model, good_settings.vllm.image) if good_settings else named
-    model_mend = set_value_line(["model"], _closest(model_name, catalog()) or next(iter(catalog())), stack)
-    model = _look_up(errors, model_name, resolve_model, "model", model_mend)
-    image_path = ["vllm", "image"]
-    image_mend = (
-        set_value_line(image_path, f"vllm-{good_settings.vllm.device}", stack)
-        if good_settings
-        else set_line(StackSettings, image_path, stack)
-    )
-    image = _look_up(errors, image_name, resolve_image, "vllm.image", image_mend)
     if good_settings is None:
-        return None, errors
-    card = _card(errors, good_settings, stack)
-    draft = Draft(stack=stack, settings=good_settings, secrets=good_secrets, model=model, image=image, card=card)
-    return draft, errors
+        vllm = settings.get("vllm")
+        image = vllm.get("image") if isinstance(vllm, Mapping) else None
+        _found_model(errors, settings.get("model"), "model", stack)
+        _found_image(errors, image, ["vllm", "image"], set_line(StackSettings, ["vllm", "image"], stack))
+        return None, [], errors
+    alone = {name: as_single(good_settings, model) for name, model in good_settings.models.items()}
+    drafts = [
+        _draft(errors, stack, name, single, good_secrets) for name, single in (alone or {"": good_settings}).items()
+    ]
+    return good_settings, drafts, errors
+
+
+def _draft(
+    errors: list[ConfigError], stack: str, name: str, settings: StackSettings, secrets: StackSecrets | None
+) -> Draft:
+    """One model with its names looked up."""
+    at = ["models", name] if name else []
+    vllm = settings.vllm
+    image_path = [*(at or ["vllm"]), "image"]
+    return Draft(
+        stack=stack,
+        settings=settings,
+        secrets=secrets,
+        name=name,
+        model=_found_model(errors, settings.model, ".".join([*at, "model"]), stack),
+        image=_found_image(errors, vllm.image, image_path, set_value_line(image_path, f"vllm-{vllm.device}", stack)),
+        card=_card(errors, settings, stack),
+    )
+
+
+def _found_model(errors: list[ConfigError], given: Any, key: str, stack: str) -> InlineModel | None:
+    mend = set_value_line(key.split("."), _closest(given, catalog()) or next(iter(catalog())), stack)
+    return _look_up(errors, given, resolve_model, key, mend)
+
+
+def _found_image(errors: list[ConfigError], given: Any, path: list[str], mend: str) -> str | None:
+    return _look_up(errors, given, resolve_image, ".".join(path), mend)
 
 
 def _look_up(
@@ -103,12 +128,16 @@ def _card(errors: list[ConfigError], settings: StackSettings, stack: str) -> Car
     if settings.vllm.device == "cpu":
         return None
     if settings.host.gpus is None:
+        if any(error.concerns("host.gpus") for error in errors):  # another model said so
+            return None
         reason = "device cuda needs to know the cards, so that the preview can say whether the model fits"
         errors.append(ConfigError("host.gpus.name", reason, set_line(StackSettings, ["host", "gpus", "name"], stack)))
         return None
     try:
         return card_of(settings.host.gpus)
     except UnknownCard as error:
+        if any(known.concerns("host.gpus") for known in errors):
+            return None
         numbers = [
             set_line(StackSettings, ["host", "gpus", name], stack)
             for name in ("memory_mib", "compute_capability")

@@ -6,12 +6,11 @@ import pulumi
 
 import components
 from planning.hosts.images import resolve_image
-from planning.hosts.names import container_of, gateway_container
+from planning.hosts.names import STABLE_ALIAS, container_of, gateway_container
 from planning.memory.placement import place
 from planning.rules.answering import answer_mode
 from planning.services.gateway import inner_url
 from planning.services.vllm import MODELS_PATH, model_path
-from planning.services.vllm_command import STABLE_ALIAS
 from planning.settings.areas import PageIndexSettings
 from planning.settings.gateway import GatewaySettings
 from planning.settings.vllm import VllmSettings

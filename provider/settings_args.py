@@ -112,6 +112,8 @@ class ClientSettingsArgs(TypedDict, total=False):
     """Requests at the same time."""
     allowed_paths: Optional[list[str]]
     """Paths on both ports, each with everything below it. Default: every path."""
+    models: Optional[list[str]]
+    """Names of `models` that it may use. Default: every one of this stack."""
     expires: Optional[str]
     """Last day, in UTC, on which the client's keys are good."""
 

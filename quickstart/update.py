@@ -6,6 +6,7 @@ Pulumi writes its engine's events to a file while it runs; they are read as they
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,9 @@ WAITS = {
     "host-checks-fit": "check the host",
     "gpu-checks-cards": "check the cards",
 }
+OF_A_MODEL = re.compile(
+    r"(?P<component>llm|models|host-checks|gpu-checks)-(?P<name>[a-z0-9][a-z0-9-]*?)-(?P<what>0-ready|image|verified|fit|cards)"
+)
 # Of the engine's steps those that make something. A replacement is three steps, of which one makes.
 MAKES = ("create", "update", "create-replacement")
 UP_FAILED = "read the message above; nothing that worked before was taken away, and the same command goes on from here"
@@ -90,14 +94,23 @@ class Progress:
             self.made.add(metadata["urn"])
         if metadata["op"] not in MAKES:
             return None
-        title = WAITS.get(name_of(metadata["urn"]))
+        title = waited_for(name_of(metadata["urn"]))
         return f"{title} ({duration(now_s - since)})" if title else None
 
     def now(self, now_s: float) -> str:
         """What is being worked on, the longest first."""
         slow = sorted((since, urn) for urn, since in self.begun.items() if now_s - since >= SLOW_S)
-        names = [WAITS.get(name_of(urn), "") for _, urn in slow]
+        names = [waited_for(name_of(urn)) for _, urn in slow]
         return ", ".join(name for name in names if name)
+
+
+def waited_for(name: str) -> str:
+    """What a person waits for; empty for what is quick. Of several models the one is named."""
+    model = OF_A_MODEL.fullmatch(name)
+    if not model:
+        return WAITS.get(name, "")
+    title = WAITS.get(f"{model['component']}-{model['what']}", "")
+    return title and f"{title}: {model['name']}"
 
 
 def name_of(urn: str) -> str:

@@ -9,11 +9,15 @@ from typing import Any, Self
 from planning.hosts.names import VLLM_PORT
 from planning.hosts.ssh import HostAddress
 from planning.rules.modes import RolloutMode
+from planning.settings.model import Task
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One replica that shall be in use. ``gateway`` is the container that sends it requests, if there is one."""
+    """One replica that shall be in use. ``gateway`` is the container that sends it requests, if there is one.
+
+    ``served`` is the model's name where the stack serves several: each has replicas and slots of its own.
+    """
 
     prefix: str
     slot: int
@@ -21,6 +25,8 @@ class Facts:
     container: str
     what: str
     served_models: tuple[str, ...]
+    served: str = ""
+    task: Task = "chat"
     mode: RolloutMode = "recreate"
     rollback: bool = True
     gateway: str | None = None

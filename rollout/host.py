@@ -11,13 +11,20 @@ from typing import Any, Protocol
 from checks.containers import healthy
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
-from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, Slots, parse_replicas, remembered, render_replicas
-from planning.hosts.names import FILES_PATH, VLLM_PORT
+from planning.gateway.replicas import (
+    Slots,
+    memory_file,
+    outage_conf,
+    parse_replicas,
+    remembered,
+    render_replicas,
+    replicas_conf,
+)
+from planning.hosts.names import FILES_PATH, SERVED_LABEL, VLLM_PORT
 from rollout.facts import Facts, Replica
 from rollout.model_check import check_model
 
 SCRIPT = f"{FILES_PATH}/replicas.sh"
-MEMORY = "rollout.json"  # in the gateway's state: figures for the next rollout
 HERE = f"http://127.0.0.1:{VLLM_PORT}"  # of vLLM, seen from inside its container
 _BUSY = re.compile(r"^vllm:num_requests_(?:running|waiting)(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
@@ -64,7 +71,9 @@ class DockerReplicas:
 
     def all(self) -> list[Replica]:
         marks = {"pageindex-stack.stack": self._facts.prefix, "pageindex-stack.component": "vllm"}
-        found = ((details, _slot(details)) for details in self._host.labelled(marks))
+        labelled = self._host.labelled(marks)
+        ours = [each for each in labelled if each["Config"]["Labels"].get(SERVED_LABEL, "") == self._facts.served]
+        found = ((details, _slot(details)) for details in ours)
         return [_as_replica(details, slot) for details, slot in found if slot is not None]
 
     def start(self, replica: Replica) -> None:
@@ -93,7 +102,8 @@ class DockerReplicas:
             except json.JSONDecodeError:
                 raise self._unfit(replica, f"an answer from {path}", done.stdout[:200] or done.stderr.strip()) from None
 
-        return check_model(ask, self._facts.served_models, lambda expected, got: self._unfit(replica, expected, got))
+        names, task = self._facts.served_models, self._facts.task
+        return check_model(ask, names, task, lambda expected, got: self._unfit(replica, expected, got))
 
     def _unfit(self, replica: Replica, expected: str, got: str) -> CheckFailed:
         return CheckFailed(
@@ -112,18 +122,18 @@ class DockerReplicas:
     def slots(self) -> Slots | None:
         if self._facts.gateway is None or not self._host.is_running(self._facts.gateway):
             return None
-        return parse_replicas(self._gateway("show", REPLICAS_CONF))
+        return parse_replicas(self._gateway("show", replicas_conf(self._facts.served)))
 
     def route(self, slots: Slots, outage: str) -> None:
-        self._gateway("put", OUTAGE_CONF, text=outage)
-        self._gateway("put", REPLICAS_CONF, text=render_replicas(slots))
+        self._gateway("put", outage_conf(self._facts.served), text=outage)
+        self._gateway("put", replicas_conf(self._facts.served), text=render_replicas(slots))
         self._gateway("reload")
 
     def recall(self) -> Mapping[str, float]:
-        return remembered(self._gateway("show", MEMORY))
+        return remembered(self._gateway("show", memory_file(self._facts.served)))
 
     def remember(self, figures: Mapping[str, float]) -> None:
-        self._gateway("keep", MEMORY, text=json.dumps(dict(figures)))
+        self._gateway("keep", memory_file(self._facts.served), text=json.dumps(dict(figures)))
 
     def _gateway(self, *arguments: str, text: str | None = None) -> str:
         gateway = self._facts.gateway or ""

@@ -170,7 +170,8 @@ class Rollout:
         if slots is None:
             return
         now_s = int(self.host.now_s())
-        outage = render_outage(None if outage_s is None else now_s + round(outage_s), now_s)
+        until_s = None if outage_s is None else now_s + round(outage_s)
+        outage = render_outage(until_s, now_s, model=self.facts.served)
         self.host.route({**slots, self.facts.slot: members}, outage)
 
     def _forget_slots_that_are_gone(self, replicas: Sequence[Replica]) -> None:
@@ -179,7 +180,9 @@ class Rollout:
         gone = [slot for slot in slots if slot >= self.facts.slots]
         if not gone:
             return
-        self.host.route({slot: slots[slot] for slot in slots if slot not in gone}, render_outage())
+        self.host.route(
+            {slot: slots[slot] for slot in slots if slot not in gone}, render_outage(model=self.facts.served)
+        )
         for replica in replicas:
             if replica.slot in gone and replica.running:
                 self._drain(replica)

@@ -23,7 +23,7 @@ $1 == "process" && ($2 in by_uuid) { add_process(by_uuid[$2], $3, $4, $5) }
 $1 == "compute" {
     count = split($4, of_vllm, ",")
     for (i = 1; i <= count; i++)
-        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, "VLLM::Worker", int($3 * (capacity[of_vllm[i]] - reserved[of_vllm[i]])))
+        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, "VLLM::EngineCore", int($3 * (capacity[of_vllm[i]] - reserved[of_vllm[i]])))
 }
 function add_process(card, pid, what, mib) {
     process_card[processes] = card; process_pid[processes] = pid; process_name[processes] = what

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from planning.hosts.names import FILES_PATH
-from planning.settings.gateway import ClientName, ClientSettings, Day, KeyName, UrlPath
+from planning.settings.gateway import ClientName, ClientSettings, Day, KeyName, ModelName, UrlPath
+from planning.settings.model import Task
 
 API_PORT = 8080
 APP_PORT = 8081
@@ -42,11 +43,31 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class RoutedModel(_Model):
+    """One model behind the gateway, and all the names that requests may call it by, its own first."""
+
+    name: ModelName | Literal[""] = ""
+    """Empty where it is the only one."""
+    names: tuple[str, ...] = Field(min_length=1)
+    repo: str
+    max_model_len: int
+    task: Task = "chat"
+    replicas: tuple[Upstream, ...] = Field(default=(), description="host:port until a rollout says otherwise.")
+
+    @property
+    def label(self) -> str:
+        """What nginx's maps call it."""
+        return self.name or "only"
+
+
 class GatewayConfig(_Model):
     """Everything about the gateway that isn't secret. Clients not named in ``clients`` have ``default_limits``."""
 
     vllm_replicas: tuple[Upstream, ...] = Field(
         default=(), description="host:port until a rollout says otherwise; need not resolve yet."
+    )
+    models: tuple[RoutedModel, ...] = Field(
+        default=(), description="What is served. With several, each of a name, a request's `model` decides."
     )
     app: Upstream | None = Field(default=None, description="host:port of the app; without one its port stays shut.")
     server_names: tuple[ServerName, ...] = Field(default=("localhost", "127.0.0.1"), min_length=1)
@@ -56,7 +77,7 @@ class GatewayConfig(_Model):
     tls: bool = Field(default=False, description="Whether both published ports speak HTTPS.")
     affinity: bool = Field(default=True, description="Whether X-Session-Id decides on the replica.")
     get_paths: tuple[RoutePath, ...] = ("/v1/models",)
-    post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")
+    post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
     public_app_paths: tuple[UrlPath, ...] = Field(
         default=("/", "/static/", "/health", "/ready"),
         description="No key needed: the page, and whether the app is well. One that ends in / stands for all below it.",
@@ -90,6 +111,11 @@ class GatewayConfig(_Model):
         if "/health" in (*self.get_paths, *self.post_paths):
             raise ValueError("get_paths, post_paths: /health is the gateway's own")
         return self
+
+    @property
+    def routed(self) -> bool:
+        """Whether a request's body says who answers it; `vllm_replicas` are nobody's then."""
+        return any(model.name for model in self.models)
 
     @property
     def stop_timeout_s(self) -> int:

@@ -30,11 +30,16 @@ ERRORS: Mapping[int, tuple[str, str, str]] = {
     505: ("invalid_request_error", "http_version", "The gateway speaks HTTP/1.1 and HTTP/1.0."),
 }  # fmt: skip
 
-# Refusals whose status another reason has, too.
+# Refusals whose status another reason has, too. What begins with a dollar sign is a variable of nginx.
 SPECIAL_ERRORS: Mapping[str, tuple[str, str]] = {
     "expired_api_key": ("authentication_error", "This key was good until a day that has passed. Ask for a new one."),
     "https_required": ("invalid_request_error",
                        "This port speaks HTTPS. The key has crossed the network in clear: have it replaced."),
+    "no_model": ("invalid_request_error",
+                 "The body must be one JSON object with one `model`, at its top: $model_names."),
+    "model_not_found": ("invalid_request_error", "There is no model `$model` here. This key may use: $model_names."),
+    "model_not_allowed": ("permission_error", "This key may not use `$model`. It may use: $model_names."),
+    "wrong_task": ("invalid_request_error", "`$model` does not answer here: see its `task` in /v1/models."),
 }  # fmt: skip
 
 
@@ -49,8 +54,8 @@ def error_of_status(*, body_mib: int, timeout_s: int) -> dict[int, str]:
 def error_body(code: str) -> str:
     """The JSON body of a special refusal."""
     kind, message = SPECIAL_ERRORS[code]
-    return _body(kind, code, message)
+    return _body(kind, code, message, param="model" if "model" in code else None)
 
 
-def _body(kind: str, code: str, message: str) -> str:
-    return json.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}})
+def _body(kind: str, code: str, message: str, param: str | None = None) -> str:
+    return json.dumps({"error": {"message": message, "type": kind, "param": param, "code": code}})

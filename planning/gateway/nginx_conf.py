@@ -25,11 +25,27 @@ from planning.gateway.config import (
 )
 from planning.gateway.errors import ERRORS, error_body, error_of_status
 from planning.gateway.keys import expiry_map
-from planning.gateway.replicas import OUTAGE_CONF, REPLICAS_CONF, STATE_DIR, gateway_state, server_line
+from planning.gateway.locations import (
+    allowed_methods,
+    api_locations,
+    app_locations,
+    app_upstream,
+    inner_locations,
+    public_locations,
+)
+from planning.gateway.replicas import STATE_DIR, gateway_state, outage_conf, replicas_conf
+from planning.gateway.routing import (
+    logged_model,
+    model_pages,
+    outages,
+    refusals,
+    replica_files,
+    routed_model,
+    target_names,
+)
 from planning.hosts.names import FILES_PATH
 from planning.settings.gateway import ClientSettings
 
-STREAM_SILENCE_S = 60  # the app's event streams give a sign of life every 15 s
 _TEMPLATES = Path(__file__).resolve().parents[2] / "services" / "gateway"
 
 
@@ -43,15 +59,23 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "unknown_host": _part("unknown_host.conf", {"error_answer": error_answer}),
         "server_names": " ".join(config.server_names),
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
+        # Elsewhere than where a request came in $uri is another one.
+        "plain_spelling": "$plain_spelling"
+        if config.models
+        else '"$request_method $uri$is_args$args $server_protocol"',
+        # A body that is nested too deeply for PCRE would be quoted in an alert.
+        "error_level": "emerg" if config.routed else "crit",
+        "routed": "\n" + _part("routed.conf", refusals()) if config.routed else "",
         "next_upstream": _part("next_upstream.conf", {"timeout_s": str(config.timeout_s)}),
     }
+    anyway = "vllm_anyway$of_target$route" if config.routed else "vllm_anyway"
     app_servers = ""
     if config.app is not None:
         app_servers = _fill("app.conf", common | {
             "app_port": str(APP_PORT),
             "error_locations": _part("error_locations.conf", {"upstream": "app", "error_answer": error_answer}),
-            "app_locations": _indent(8, _app_locations(config, common["path_check"])),
-            "public_locations": _indent(8, _public_locations(config)),
+            "app_locations": _indent(8, app_locations(config, common["path_check"])),
+            "public_locations": _indent(8, public_locations(config)),
         })  # fmt: skip
     return _fill("nginx.conf", common | {
         "workers": str(config.workers or "auto"),
@@ -61,14 +85,21 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "body_timeout_s": str(config.body_timeout_s),
         "body_mib": str(config.max_body_mib),
         "timeout_s": str(config.timeout_s),
-        "replicas_file": f"{STATE_DIR}/{REPLICAS_CONF}",
-        "outage_file": f"{STATE_DIR}/{OUTAGE_CONF}",
+        "body_buffer": f"{config.max_body_mib}m" if config.routed else "512k",
+        "logged_path": "$logged_path" if config.routed else "$uri",
+        "which_model": _indent(4, _which_model(config)),
+        "outage": _indent(4, _outage(config)),
+        "of_target": "$of_target" if config.routed else "",
+        "vllm_upstreams": "\n".join(
+            _part("upstreams.conf", {"of_model": of_model, "replicas_file": f"{STATE_DIR}/{file}"})
+            for of_model, file in (replica_files(config.models) if config.routed else {"": replicas_conf()}).items()
+        ),
         "metrics_dir": METRICS_DIR,
         "api_port": str(API_PORT),
         "config_dir": FILES_PATH,
         "client_keys_file": CLIENT_KEYS_CONF,
         "upstream_key_file": UPSTREAM_KEY_CONF,
-        "error_locations": _part("error_locations.conf", {"upstream": "vllm_anyway", "error_answer": error_answer}),
+        "error_locations": _part("error_locations.conf", {"upstream": anyway, "error_answer": error_answer}),
         "status_port": str(STATUS_PORT),
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
@@ -83,14 +114,14 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         )),
         "expired": error_body("expired_api_key"),
         "error_statuses": " ".join(map(str, ERRORS)),
-        "allowed_methods": _indent(8, _allowed_methods(config)),
-        "app_upstream": _indent(4, _app_upstream(config)),
-        "api_locations": _indent(8, _api_locations(config, common["path_check"])),
+        "allowed_methods": _indent(8, allowed_methods(config)),
+        "app_upstream": _indent(4, app_upstream(config)),
+        "api_locations": _indent(8, api_locations(config, common["path_check"])),
         "app_servers": app_servers,
         "inner_server": _part("inner.conf", common | {
             "inner_port": str(INNER_PORT),
-            "error_locations": _part("error_locations.conf", {"upstream": "vllm_anyway", "error_answer": error_answer}),
-            "inner_locations": _indent(8, _inner_locations(config)),
+            "error_locations": _part("error_locations.conf", {"upstream": anyway, "error_answer": error_answer}),
+            "inner_locations": _indent(8, inner_locations(config)),
         }),
     })  # fmt: skip
 
@@ -101,8 +132,15 @@ def gateway_files(config: GatewayConfig) -> dict[str, str]:
     return {
         NGINX_CONF: render_nginx_conf(config),
         **scripts,
-        **gateway_state(config.vllm_replicas, config.retry_after_s),
+        **_state(config),
     }
+
+
+def _state(config: GatewayConfig) -> dict[str, str]:
+    if not config.routed:
+        return gateway_state(config.vllm_replicas, config.retry_after_s)
+    states = (gateway_state(model.replicas, config.retry_after_s, model.name) for model in config.models)
+    return {name: text for state in states for name, text in state.items()}
 
 
 def script(name: str) -> str:
@@ -122,6 +160,19 @@ def _part(template: str, slots: Mapping[str, str]) -> str:
 
 def _indent(spaces: int, lines: Iterable[str]) -> str:
     return "\n".join(" " * spaces + line for line in lines)
+
+
+def _which_model(config: GatewayConfig) -> list[str]:
+    pages = model_pages(config.models, config.clients) if config.models else []
+    if not config.routed:
+        return [*logged_model(API_PORT), *pages]
+    return [*routed_model(config.models, config.clients), *target_names(config.models), *pages]
+
+
+def _outage(config: GatewayConfig) -> list[str]:
+    if not config.routed:
+        return [f"include {STATE_DIR}/{outage_conf()};  # map ... $outage_s, written at run time"]
+    return outages(config.models, config.retry_after_s)
 
 
 def _key_expiry(config: GatewayConfig) -> list[str]:
@@ -179,76 +230,3 @@ def _client_limits(config: GatewayConfig) -> list[str]:
 def _of_client(name: str) -> str:
     """A map's key. A backslash makes a mere name of a word that is nginx's own there."""
     return rf"\{name}" if name in ("default", "hostnames", "include", "volatile") else name
-
-
-def _allowed_methods(config: GatewayConfig) -> list[str]:
-    lines = [f'"405:{API_PORT}:{path}" GET;' for path in config.get_paths]
-    lines += [f'"405:{API_PORT}:{path}" POST;' for path in config.post_paths]
-    if config.app is not None:
-        lines += [f'"405:{APP_PORT}:{path}" "GET, HEAD";' for path in config.public_app_paths]
-        lines += [f'"~^405:{APP_PORT}:{re.escape(path)}" "GET, HEAD";'
-                  for path in config.public_app_paths if _is_subtree(path)]  # fmt: skip
-        lines.append(f'"~^405:{APP_PORT}:" "GET, HEAD, POST, PUT, PATCH, DELETE";')
-    return lines
-
-
-def _app_upstream(config: GatewayConfig) -> list[str]:
-    if config.app is None:
-        return []
-    return ["upstream app {", "    zone app 64k;", f"    {server_line(config.app)}",
-            "    keepalive 32;", "    keepalive_timeout 4s;", "}"]  # fmt: skip
-
-
-def _api_locations(config: GatewayConfig, path_check: str) -> list[str]:
-    lines = []
-    for method, paths in (("GET", config.get_paths), ("POST", config.post_paths)):
-        for path in paths:
-            lines += [f"location = {path} {{", '    if ($client = "") { return 401; }']
-            lines += [f"    {path_check.strip()}"] if path_check else []
-            lines += [f"    if ($request_method != {method}) {{ return 405; }}"]
-            lines += (
-                ["    client_max_body_size 1;  # nginx has no smaller limit than a byte"] if method == "GET" else []
-            )
-            lines += [f"    proxy_pass http://$vllm_upstream{path};", "}"]  # this path and no other spelling of it
-    return lines
-
-
-def _inner_locations(config: GatewayConfig) -> list[str]:
-    """For whoever has vLLM's own key: every path that clients have."""
-    return [
-        f"location = {path} {{ if ($http_authorization != $vllm_authorization) {{ return 401; }} "
-        f"proxy_pass http://$vllm_upstream{path}; }}"
-        for path in dict.fromkeys((*config.get_paths, *config.post_paths))
-    ]
-
-
-def _is_subtree(path: str) -> bool:
-    return path.endswith("/") and path != "/"
-
-
-def _app_locations(config: GatewayConfig, path_check: str) -> list[str]:
-    """Prefixes are written as two locations, so that /api never lets /apix in."""
-    inside = ['    if ($client = "") { return 401; }', *([f"    {path_check.strip()}"] if path_check else [])]
-    passed = [*inside, "    proxy_pass http://app;", "}"]
-    patient = [*inside, f"    proxy_read_timeout {max(config.timeout_s, STREAM_SILENCE_S)}s;", *passed[-2:]]
-    lines = []
-    for path in config.app_paths:
-        lines += [f"location = {path} {{", *(patient if path in config.app_stream_paths else passed)]
-        lines += [f"location ^~ {path}/ {{", *(patient if path in config.app_stream_paths else passed)]
-    for path in config.app_stream_paths:
-        if path not in config.app_paths:
-            lines += [f"location = {path} {{", *patient]
-    return lines
-
-
-def _public_locations(config: GatewayConfig) -> list[str]:
-    lines = []
-    for path in config.public_app_paths:
-        if _is_subtree(path):
-            lines.append(f"location = {path.rstrip('/')} {{ return 404; }}  # else nginx answers it with a redirect")
-        # Without a key a request is counted by its address; one with a key is not counted here.
-        lines += [f"location {'^~' if _is_subtree(path) else '='} {path} {{"]
-        lines += ['    if ($request_method !~ "^(?:GET|HEAD)$") { return 405; }']
-        lines += ["    limit_req zone=public burst=100 nodelay;", "    client_max_body_size 1;"]
-        lines += [f"    proxy_pass http://app{'' if _is_subtree(path) else path};", "}"]
-    return lines

@@ -15,24 +15,31 @@ class Replica:
 
     index: int
     cards: tuple[int, ...]
+    served: str = ""
+    """The model's name among several."""
 
     @property
     def alias(self) -> str:
-        return f"vllm-{self.index}"
+        return f"vllm-{self.served}-{self.index}" if self.served else f"vllm-{self.index}"
 
 
 class BadPlacement(Exception):
-    """Replicas and cards do not go together."""
+    """Replicas and cards do not go together. ``model`` is whose, among several."""
+
+    def __init__(self, reason: str, model: str = ""):
+        super().__init__(reason)
+        self.model = model
 
 
-def place(vllm: VllmSettings, card_count: int) -> tuple[Replica, ...]:
+def place(vllm: VllmSettings, card_count: int, served: str = "") -> tuple[Replica, ...]:
     """Give each replica its cards: those that the stack file names, else the next ones in order."""
     if vllm.device == "cpu":
-        return tuple(Replica(index=index, cards=()) for index in range(vllm.replicas))
+        return tuple(Replica(index=index, cards=(), served=served) for index in range(vllm.replicas))
     each = vllm.cards_per_replica
     if not vllm.placement:
         return tuple(
-            Replica(index=index, cards=tuple(range(index * each, (index + 1) * each))) for index in range(vllm.replicas)
+            Replica(index=index, cards=tuple(range(index * each, (index + 1) * each)), served=served)
+            for index in range(vllm.replicas)
         )
     if len(vllm.placement) != vllm.replicas:
         raise BadPlacement(f"names cards for {len(vllm.placement)} replicas, but vllm.replicas is {vllm.replicas}")
@@ -46,7 +53,7 @@ def place(vllm: VllmSettings, card_count: int) -> tuple[Replica, ...]:
         raise BadPlacement(f"there is no card {missing[0]}: host.gpus.count is {card_count}, and they count from 0")
     if twice := sorted(card for card, times in taken.items() if times > 1):
         raise BadPlacement(f"card {twice[0]} is given out {taken[twice[0]]} times")
-    return tuple(Replica(index=index, cards=tuple(cards)) for index, cards in enumerate(vllm.placement))
+    return tuple(Replica(index=index, cards=tuple(cards), served=served) for index, cards in enumerate(vllm.placement))
 
 
 def uneven(model: InlineModel, parts: int) -> str | None:

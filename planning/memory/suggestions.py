@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import floor
 from typing import Any
@@ -12,7 +12,6 @@ from planning.memory.budget import MemoryPlan, plan_memory
 from planning.memory.cards import Card
 from planning.memory.placement import uneven
 from planning.models.catalog import catalog
-from planning.settings.config_commands import set_value_line
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
@@ -35,7 +34,8 @@ class Suggestion:
 class Situation:
     """What does not fit."""
 
-    stack: str
+    set_line: Callable[[str, Any], str]
+    """The command that sets a path of a stack file with one model."""
     model: InlineModel
     vllm: VllmSettings
     card: Card
@@ -48,7 +48,7 @@ class Situation:
         plan = plan_memory(model or self.model, vllm, self.card, self.version)
         if not plan.fits:
             return None
-        lines = tuple(set_value_line(["vllm", name], value, self.stack) for name, value in changes.items())
+        lines = tuple(self.set_line(f"vllm.{name}", value) for name, value in changes.items())
         return Suggestion(what=what, lines=lines, plan=plan)
 
 
@@ -141,6 +141,7 @@ def _models(now: Situation) -> Iterator[Suggestion]:
             model.repo == now.model.repo
             or not model.pinned  # would need a decision about its revision too
             or (now.model.multimodal and not model.multimodal)
+            or model.task != now.model.task
             or model.context_limit < now.vllm.max_model_len
             or (now.model.tool_call_parser and not model.tool_call_parser)
             or uneven(model, now.vllm.tensor_parallel_size)
@@ -148,9 +149,7 @@ def _models(now: Situation) -> Iterator[Suggestion]:
             continue
         suggestion = now.suggestion(f"serve {name}", model)
         if suggestion:
-            yield Suggestion(
-                what=suggestion.what, lines=(set_value_line(["model"], name, now.stack),), plan=suggestion.plan
-            )
+            yield Suggestion(what=suggestion.what, lines=(now.set_line("model", name),), plan=suggestion.plan)
             count += 1
             if count == MOST_MODELS:
                 return

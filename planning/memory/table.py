@@ -89,19 +89,19 @@ def suggestions_text(found: Sequence[Suggestion]) -> str:
     return "\n".join(lines)
 
 
-def card_bars(plan: MemoryPlan, card: Card, replicas: Sequence[Replica], card_count: int) -> str:
-    """A bar for each card of the host."""
-    owner = {index: (replica, place) for replica in replicas for place, index in enumerate(replica.cards)}
-    stages = len(plan.cards)
+def card_bars(tenants: Sequence[tuple[MemoryPlan, Sequence[Replica]]], card: Card, card_count: int) -> str:
+    """For each card of the host, a bar of whoever is on it. ``tenants`` are models with their replicas."""
     lines = []
     for index in range(card_count):
-        if index not in owner:
-            lines.append(f"card {index}  {card.name}, {card.cuda_gib:.1f} GiB: free")
-            continue
-        replica, place = owner[index]
-        budget = plan.cards[place * stages // len(replica.cards)]
-        lines.append(f"card {index}  {card.name}, {card.cuda_gib:.1f} GiB: {replica.alias}")
-        lines.append(f"  [{_bar(budget)}]")
+        here = [
+            (replica, plan.cards[replica.cards.index(index) * len(plan.cards) // len(replica.cards)])
+            for plan, replicas in tenants
+            for replica in replicas
+            if index in replica.cards
+        ]
+        who = ", ".join(replica.alias for replica, _ in here) or "free"
+        lines.append(f"card {index}  {card.name}, {card.cuda_gib:.1f} GiB: {who}")
+        lines += [f"  [{_bar(budget)}]" for _, budget in here]
     lines.append("  █ weights  ▓ one step's peak  ▒ kernels, CUDA graphs  ░ KV cache  · free  # outside vLLM")
     return "\n".join(lines)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from planning.settings.config_commands import rm_line
+from planning.rules.draft import Draft
 from planning.settings.errors import ConfigError, sounds_secret
-from planning.settings.vllm import VllmSettings
 
 # Flags that this stack renders itself, and where their value comes from.
 OWNED_FLAGS = {
@@ -76,23 +75,24 @@ IMAGINED_VARIABLES = {
 }  # fmt: skip
 
 
-def extra_flag_errors(stack: str, vllm: VllmSettings) -> list[ConfigError]:
+def extra_flag_errors(draft: Draft) -> list[ConfigError]:
     """Every extra flag and variable that must not be there."""
+    vllm = draft.settings.vllm
     found = []
     for name, value in vllm.extra_flags.items():
         reason = _about_flag(name)
         if reason:
-            found.append(_error(stack, "extra_flags", name, reason, None if sounds_secret(name) else str(value)))
+            found.append(_error(draft, "extra_flags", name, reason, None if sounds_secret(name) else str(value)))
     for name in vllm.extra_env:
         reason = _about_variable(name)
         if reason:
-            found.append(_error(stack, "extra_env", name, reason, None))  # a value may be a secret
+            found.append(_error(draft, "extra_env", name, reason, None))  # a value may be a secret
     return found
 
 
-def _error(stack: str, field: str, name: str, reason: str, value: str | None) -> ConfigError:
-    path = ["vllm", field, name]
-    return ConfigError(".".join(path), reason, rm_line(path, stack), value)
+def _error(draft: Draft, field: str, name: str, reason: str, value: str | None) -> ConfigError:
+    path = f"vllm.{field}.{name}"
+    return ConfigError(path, reason, draft.rm_line(path), value)
 
 
 def _about_flag(name: str) -> str | None:

@@ -34,15 +34,18 @@ def application_errors(draft: Draft) -> Iterator[ConfigError]:
         )
 
 
-def secret_errors(draft: Draft) -> Iterator[ConfigError]:
-    if draft.secrets is None:
-        return
-    if draft.model and draft.model.gated and not draft.secrets.hf_token:
+def token_errors(draft: Draft) -> Iterator[ConfigError]:
+    if draft.secrets and draft.model and draft.model.gated and not draft.secrets.hf_token:
         yield ConfigError(
             "hf_token",
             f"{draft.model.repo} is gated on the hub and needs a token",
             set_secret_line(["hf_token"], draft.stack),
         )
+
+
+def secret_errors(draft: Draft) -> Iterator[ConfigError]:
+    if draft.secrets is None:
+        return
     gateway, names = draft.settings.gateway, list(draft.secrets.api_keys)
     for client in sorted(set(gateway.clients) - set(clients_of(names))):
         yield ConfigError(

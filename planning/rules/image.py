@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from planning.hosts.minimum_versions import VLLM, vllm_version
 from planning.rules.draft import Draft
@@ -38,26 +38,34 @@ def image_errors(draft: Draft) -> Iterator[ConfigError]:
         )
 
 
-def waiver_errors(draft: Draft) -> Iterator[ConfigError]:
-    """Minimum versions, unless the stack file waives one by name; and waivers of what isn't broken."""
-    waivers = draft.settings.waivers
-    if draft.image:
-        version = vllm_version(draft.image)
-        below = version is None or version < VLLM.version
-        if below and "vllm" not in waivers:
-            what = (
-                "names no vLLM version that we know"
-                if version is None
-                else f"has vLLM {'.'.join(map(str, version))}, below {VLLM.text}: {VLLM.reason}"
-            )
-            waive = draft.set_line("waivers.vllm", "say here why this version is needed")
-            yield ConfigError("vllm.image", f"{draft.image} {what}", waive, draft.settings.vllm.image)
-        if not below and "vllm" in waivers:
-            reason = f"{draft.image} is not below the minimum version, so nothing needs a waiver"
-            yield ConfigError("waivers.vllm", reason, draft.rm_line("waivers.vllm"))
-    if draft.model:
-        revision = draft.settings.model_cache.revision
-        floating = revision is not None and len(revision) != 40
-        if not floating and "unpinned-model" in waivers:
-            reason = "no branch or tag is downloaded, so nothing needs a waiver"
-            yield ConfigError("waivers.unpinned-model", reason, draft.rm_line("waivers.unpinned-model"))
+def version_errors(draft: Draft) -> Iterator[ConfigError]:
+    """Minimum versions, unless the stack file waives one by name."""
+    if draft.image is None or "vllm" in draft.settings.waivers or not _is_below(draft.image):
+        return
+    version = vllm_version(draft.image)
+    what = (
+        "names no vLLM version that we know"
+        if version is None
+        else f"has vLLM {'.'.join(map(str, version))}, below {VLLM.text}: {VLLM.reason}"
+    )
+    waive = draft.set_line("waivers.vllm", "say here why this version is needed")
+    yield ConfigError("vllm.image", f"{draft.image} {what}", waive, draft.settings.vllm.image)
+
+
+def waiver_errors(drafts: Sequence[Draft]) -> Iterator[ConfigError]:
+    """Waivers of what isn't broken."""
+    first = drafts[0]
+    images = [draft.image for draft in drafts]
+    if "vllm" in first.settings.waivers and not any(image is None or _is_below(image) for image in images):
+        reason = f"{' and '.join(dict.fromkeys(filter(None, images)))} is not below the minimum version"
+        yield ConfigError("waivers.vllm", f"{reason}, so nothing needs a waiver", first.rm_line("waivers.vllm"))
+    revisions = [draft.settings.model_cache.revision for draft in drafts if draft.model]
+    floating = any(revision is not None and len(revision) != 40 for revision in revisions)
+    if revisions and not floating and "unpinned-model" in first.settings.waivers:
+        reason = "no branch or tag is downloaded, so nothing needs a waiver"
+        yield ConfigError("waivers.unpinned-model", reason, first.rm_line("waivers.unpinned-model"))
+
+
+def _is_below(image: str) -> bool:
+    version = vllm_version(image)
+    return version is None or version < VLLM.version

@@ -20,13 +20,6 @@ def model_errors(draft: Draft) -> Iterator[ConfigError]:
             draft.set_line("vllm.max_model_len", model.context_limit),
             str(vllm.max_model_len),
         )
-    if draft.settings.pageindex.answer == "agent" and (reason := hindrance(model, vllm)):
-        yield ConfigError(
-            "pageindex.answer",
-            reason,
-            draft.set_line("pageindex.answer", "two-step"),
-            "agent",
-        )
     if vllm.images_per_prompt is not None and not model.multimodal:
         yield ConfigError(
             "vllm.images_per_prompt",
@@ -34,6 +27,13 @@ def model_errors(draft: Draft) -> Iterator[ConfigError]:
             draft.rm_line("vllm.images_per_prompt"),
             str(vllm.images_per_prompt),
         )
+
+
+def agent_errors(draft: Draft) -> Iterator[ConfigError]:
+    """The model that answers the app's questions against how it is to answer them."""
+    model, settings = draft.model, draft.settings
+    if model and settings.pageindex.answer == "agent" and (reason := hindrance(model, settings.vllm)):
+        yield ConfigError("pageindex.answer", reason, draft.set_line("pageindex.answer", "two-step"), "agent")
 
 
 def weights_errors(draft: Draft) -> Iterator[ConfigError]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from planning.memory.budget import CONTEXT_GIB
 from planning.memory.cards import Card
+from planning.rules.draft import Draft
 from planning.rules.modes import RolloutMode
-from planning.settings.config_commands import set_value_line
 from planning.settings.errors import ConfigError
 from planning.settings.vllm import VllmSettings
 
@@ -33,14 +33,15 @@ def needed_gib(vllm: VllmSettings, card: Card) -> float:
     return card.cuda_gib * vllm.gpu_memory_utilization + CONTEXT_GIB
 
 
-def rollout_errors(stack: str, vllm: VllmSettings, card: Card | None) -> Iterator[ConfigError]:
+def rollout_errors(draft: Draft) -> Iterator[ConfigError]:
     """Ways that do not go with the number of replicas or the room on their cards."""
+    vllm, card = draft.settings.vllm, draft.card
     if vllm.rollout == "rolling" and vllm.replicas == 1:
         reason = "rolling needs a second replica, which serves while the first is replaced"
-        yield ConfigError("vllm.rollout", reason, set_value_line(["vllm", "rollout"], "auto", stack), "rolling")
+        yield ConfigError("vllm.rollout", reason, draft.set_line("vllm.rollout", "auto"), "rolling")
     if vllm.rollout == "blue-green" and vllm.device == "cuda" and card and not has_room_for_two(vllm, card):
         reason = (
             f"two copies side by side need {2 * needed_gib(vllm, card):.1f} GiB of a card that has "
             f"{card.cuda_gib - card.reserved_gib:.1f}; a vllm.gpu_memory_utilization below 0.48 could make room"
         )
-        yield ConfigError("vllm.rollout", reason, set_value_line(["vllm", "rollout"], "auto", stack), "blue-green")
+        yield ConfigError("vllm.rollout", reason, draft.set_line("vllm.rollout", "auto"), "blue-green")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from planning.hosts.names import FILES_PATH
+from planning.hosts.names import FILES_PATH, STABLE_ALIAS
 from planning.rules.modes import AnswerMode
 from planning.rules.scans import OcrServer
 from planning.services.service import FILES_VOLUME, Health, Scratch, Service, Volume
-from planning.services.vllm_command import STABLE_ALIAS
 from planning.settings.areas import PageIndexSettings
 
 PORT = 3000  # inside the network; the gateway publishes it

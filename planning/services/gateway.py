@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from planning.gateway import config as nginx
 from planning.gateway.nginx_conf import gateway_files
 from planning.gateway.replicas import STATE_DIR
+from planning.gateway.routing import routes_of
 from planning.hosts.names import FILES_PATH, gateway_container
 from planning.services.service import FILES_VOLUME, Health, PublishedPort, Scratch, Service, Volume
 from planning.settings.gateway import GatewaySettings
+from planning.settings.model import Task
 
 STARTUP_S = 60
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
@@ -25,10 +29,18 @@ def server_names(settings: GatewaySettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(["localhost", "127.0.0.1", settings.bind, *settings.server_names]))
 
 
-def gateway_config(settings: GatewaySettings, prefix: str, app: str | None) -> nginx.GatewayConfig:
+def gateway_config(
+    settings: GatewaySettings,
+    prefix: str,
+    app: str | None,
+    models: Sequence[nginx.RoutedModel] = (),
+    tasks: Sequence[Task] = ("chat",),
+) -> nginx.GatewayConfig:
     """What nginx is told, secrets aside. ``app`` is host:port on the internal network, None without an app."""
     return nginx.GatewayConfig(
         app=app,
+        models=tuple(models),
+        post_paths=routes_of(tasks),
         server_names=(*server_names(settings), gateway_container(prefix)),  # the latter to another stack's app
         clients=settings.clients,
         key_expires=settings.key_expires,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from planning.hosts.names import FILES_PATH, weights_directory
+from planning.hosts.names import FILES_PATH, STABLE_ALIAS, weights_directory
 from planning.memory.placement import Replica
 from planning.services.service import FILES_VOLUME, Health, LogLimits, Scratch, Service, Volume, stable_hash
 from planning.services.vllm_command import vllm_command, vllm_environment
-from planning.settings.model import InlineModel
+from planning.settings.model import InlineModel, Task
 from planning.settings.vllm import VllmSettings
 
 STOP_MARGIN_S = 10  # the engine kills this much after vLLM's own deadline for running requests
@@ -18,6 +20,14 @@ CONFIG_FILE, AUTH_HEADER_FILE, PROBE_FILE = "vllm.yaml", "auth-header", "probe.s
 USER_ID = 2000  # the user that vLLM's images are prepared for
 HEALTH_TIMEOUT_S = 30
 _PROBE = Path(__file__).resolve().parents[2] / "services" / "vllm" / PROBE_FILE
+# Path, body and what the answer has in it, for a first sign that a model works.
+_CHAT = ("/v1/completions", '"prompt": "1, 2,", "max_tokens": 1', '"completion_tokens": *1')
+_ASKED: Mapping[Task, tuple[str, str, str]] = {
+    "chat": _CHAT,
+    "vision": _CHAT,
+    "embedding": ("/v1/embeddings", '"input": "1"', '"embedding": *\\[ *-*[0-9]'),
+    "rerank": ("/v1/rerank", '"query": "1", "documents": ["1"]', '"relevance_score": *-*[0-9]'),
+}
 
 
 def model_path(repo: str, revision: str) -> str:
@@ -25,11 +35,25 @@ def model_path(repo: str, revision: str) -> str:
     return f"{MODELS_PATH}/{weights_directory(repo, revision)}"
 
 
+def probe(name: str, task: Task) -> str:
+    """The script of the health check, which asks a model by one of its names."""
+    path, wish, sign = _ASKED[task]
+    slots = {"body": f'{{"model": "{name}", {wish}}}', "path": path, "sign": sign}
+    return re.sub(r"\{\{(\w+)\}\}", lambda slot: slots[slot[1]], _PROBE.read_text(encoding="utf-8"))
+
+
 def vllm_service(
-    settings: VllmSettings, *, image: str, model: InlineModel, model_path: str, weights: Volume, replica: Replica
+    settings: VllmSettings,
+    *,
+    image: str,
+    model: InlineModel,
+    model_path: str,
+    weights: Volume,
+    replica: Replica,
+    names: Sequence[str] = (),
 ) -> Service:
     """Serves one model on the internal network. ``weights`` is the volume in which ``model_path`` lies."""
-    command = vllm_command(model, settings, model_path, f"{FILES_PATH}/{CONFIG_FILE}")
+    command = vllm_command(model, settings, model_path, f"{FILES_PATH}/{CONFIG_FILE}", names)
     environment = vllm_environment(settings)
     grace_s = settings.shutdown_timeout_s + STOP_MARGIN_S
     return Service(
@@ -38,7 +62,7 @@ def vllm_service(
         networks=("internal",),
         command=tuple(command),
         environment=environment,
-        files={PROBE_FILE: _PROBE.read_text(encoding="utf-8")},
+        files={PROBE_FILE: probe(names[0] if names else STABLE_ALIAS, model.task)},
         secret_files=frozenset({CONFIG_FILE, AUTH_HEADER_FILE}),
         volumes=(weights, Volume(name=FILES_VOLUME, path=FILES_PATH, read_only=True)),
         scratch=(

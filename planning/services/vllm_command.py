@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
-from planning.hosts.names import VLLM_PORT
+from planning.hosts.names import STABLE_ALIAS, VLLM_PORT
 from planning.settings.model import InlineModel
 from planning.settings.vllm import NcclSettings, VllmSettings
 
-STABLE_ALIAS = "default"  # served beside the repo id, so that a model switch changes no client
 
-
-def vllm_command(model: InlineModel, settings: VllmSettings, model_path: str, config_path: str) -> list[str]:
-    """Arguments after the image's entrypoint."""
+def vllm_command(
+    model: InlineModel, settings: VllmSettings, model_path: str, config_path: str, names: Sequence[str] = ()
+) -> list[str]:
+    """Arguments after the image's entrypoint. ``names`` are all that it answers to, by default two."""
     flags = {
         "--config": config_path,  # carries the API key, which must not stand on a command line
-        "--served-model-name": f"{STABLE_ALIAS} {model.repo}",
+        "--served-model-name": " ".join(names or (STABLE_ALIAS, model.repo)),
         "--host": "0.0.0.0",
         "--port": str(VLLM_PORT),
         "--load-format": "safetensors",  # `auto` would fall back to pickled weights without a word

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from planning.settings.base import SettingsBase, require_pinned_image
-from planning.settings.gateway import ClientSettings, GatewaySettings, KeyName
+from planning.settings.gateway import ClientSettings, GatewaySettings, KeyName, ModelName
 from planning.settings.host_key import DEFAULT_PARALLEL, check_host_key
 from planning.settings.model import Architecture, InlineModel, Quantization
+from planning.settings.models import MODEL_DESCRIPTION, ModelSettings
 from planning.settings.vllm import NcclSettings, UlimitSettings, VllmSettings
 
 __all__ = [
@@ -20,7 +21,9 @@ __all__ = [
     "HostSettings",
     "InlineModel",
     "ModelCacheSettings",
+    "ModelSettings",
     "NcclSettings",
+    "OneModelSettings",
     "PageIndexSettings",
     "Quantization",
     "SettingsBase",
@@ -179,13 +182,20 @@ class PageIndexSettings(SettingsBase):
 class StackSettings(SettingsBase):
     """One hardware target, as written in its stack file."""
 
-    model: str | InlineModel = Field(
-        description="A name of planning/models/models.yaml, {repo, revision, context_limit, …} for another one, or the "
-        "absolute path of a directory on this machine that holds one.",
-        examples=["smollm2-135m-instruct"],
-    )
+    model: str | InlineModel | None = Field(None, description=MODEL_DESCRIPTION, examples=["smollm2-135m-instruct"])
     host: HostSettings = HostSettings()
     vllm: VllmSettings = VllmSettings()
+    models: dict[ModelName, ModelSettings] = Field(
+        default_factory=dict,
+        description="Several models behind one gateway, by name, in place of `model` and `vllm`: the request's `model` "
+        "decides which of them answers.",
+        examples=[{"chat": {"model": "smollm2-135m-instruct"}}],
+    )
+    default_model: ModelName | None = Field(
+        None,
+        description="Which of `models` answers as `default`, the app's questions too. Needed where several could.",
+        examples=["chat"],
+    )
     model_cache: ModelCacheSettings = ModelCacheSettings()
     gateway: GatewaySettings = GatewaySettings()
     pageindex: PageIndexSettings = PageIndexSettings()
@@ -195,6 +205,12 @@ class StackSettings(SettingsBase):
         "unknown), unpinned-model (weights named by a branch or tag), docker-engine (one that lets names out).",
         examples=[{"vllm": "the only image for this card"}],
     )
+
+
+class OneModelSettings(StackSettings):
+    """A stack file without `models` has to say its one `model`."""
+
+    model: str | InlineModel = Field(description=MODEL_DESCRIPTION, examples=["smollm2-135m-instruct"])
 
 
 class StackSecrets(SettingsBase):

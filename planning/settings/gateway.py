@@ -16,6 +16,7 @@ from planning.settings.base import Port, SettingsBase
 # Lower case: nginx's maps ignore case.
 KEY_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,30})?$"
 ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+ModelName = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
 UrlPath = Annotated[str, Field(pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?$")]
 KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
 PEM_BEGIN = "-----BEGIN "
@@ -51,6 +52,11 @@ class ClientSettings(SettingsBase):
         default_factory=list,
         description="Paths on both ports, each with everything below it. Default: every path.",
         examples=[["/v1/chat/completions"]],
+    )
+    models: list[ModelName] = Field(
+        default_factory=list,
+        description="Names of `models` that it may use. Default: every one of this stack.",
+        examples=[["chat"]],
     )
     expires: Day | None = Field(
         None, description="Last day, in UTC, on which the client's keys are good.", examples=["2027-12-31"]

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from planning.settings.base import SettingsBase
 
+Task = Literal["chat", "vision", "embedding", "rerank"]
 UNPINNED = "unpinned"  # the catalog's word for a commit that no public source names
 
 
@@ -120,6 +121,12 @@ class InlineModel(SettingsBase):
     )
     context_limit: int = Field(
         gt=0, description="Longest context that the model was made for, tokens.", examples=[8192]
+    )
+    task: Task = Field(
+        "chat",
+        description="What it is for: `chat`, `vision` (chats and reads images), `embedding` or `rerank`. Paths of the "
+        "API that its task does not need stay shut.",
+        examples=["chat"],
     )
     gated: bool = Field(False, description="Whether the hub wants a token (hf_token) for it.")
     tool_call_parser: str | None = Field(

@@ -168,7 +168,7 @@ class VllmSettings(SettingsBase):
         return {
             name: value
             for name, value in handler(self).items()
-            if name in FIRST_SETTINGS or getattr(self, name) != getattr(untouched, name)
+            if name in FIRST_SETTINGS or getattr(self, name) != getattr(untouched, name, None)
         }
 
     def replica_settings(self) -> dict[str, Any]:

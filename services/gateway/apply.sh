@@ -1,7 +1,11 @@
 # Takes up changed files while the gateway runs: new workers start with them, the old ones finish what they have begun.
 # Ends once no old worker takes connections any more; fails, and changes nothing, if nginx refuses the files.
 set -eu
-conf=/run/pageindex-stack/nginx.conf
+here=/run/pageindex-stack state=/var/tmp
+conf=$here/nginx.conf
+for file in "$here"/replicas*.conf "$here"/outage*.conf; do  # of a model that came with these files
+    [ -s "$state/${file##*/}" ] || cp -f "$file" "$state/"
+done
 old=$(cat /proc/1/task/1/children)
 nginx -t -q -e stderr -c "$conf"
 nginx -e stderr -c "$conf" -s reload

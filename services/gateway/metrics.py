@@ -21,7 +21,7 @@ from pathlib import Path
 
 PORT = 9145
 LINES = Path("/run/pageindex-metrics/requests.log")
-REPLICAS = Path("/var/tmp/replicas.conf")  # noqa: S108 (the gateway's volume)
+STATE = Path("/var/tmp")  # noqa: S108 (the gateway's volume); replicas.conf, or one of each model
 EMPTY_ABOVE_BYTES = 4 * 2**20  # of 16 MiB
 READ_EVERY_S = 0.5
 LOOK_EVERY_S = 5.0
@@ -104,6 +104,10 @@ class Requests:
                     yield from histogram.lines(f"pageindex_gateway_{name}_seconds", f'port="{port}"')
 
 
+def _replicas() -> str:
+    return "".join(file.read_text() for file in sorted(STATE.glob("replicas*.conf")))
+
+
 class Replica:
     """One vLLM server, as its own figures show it."""
 
@@ -140,7 +144,7 @@ class Watch:
 
     def look(self) -> None:
         try:
-            listed = {address: not down for address, down in _SERVER.findall(REPLICAS.read_text())}
+            listed = {address: not down for address, down in _SERVER.findall(_replicas())}
         except OSError:
             listed = {}
         figures = {address: _figures(address) for address in listed}

@@ -8,6 +8,6 @@ if [ -e "$generated" ]; then
 fi
 curl -fsS -o /dev/null --max-time 2 "$here/health"
 curl -fsS --max-time 25 -H @/run/pageindex-stack/auth-header -H 'Content-Type: application/json' \
-    -d '{"model": "default", "prompt": "1, 2,", "max_tokens": 1}' "$here/v1/completions" |
-    grep -q '"completion_tokens": *1'
+    -d '{{body}}' "$here{{path}}" |
+    grep -q '{{sign}}'
 touch "$generated"

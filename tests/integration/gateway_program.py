@@ -6,7 +6,7 @@ import pulumi_docker as docker
 from components import Gateway, GatewayArgs, IsolatedNetwork, IsolatedNetworkArgs, SecretKey
 from planning.hosts.images import resolve_image
 from stack_file import load_plan
-from wiring import client_keys
+from wiring.front import client_keys
 
 plan = load_plan()
 settings, prefix = plan.settings, plan.prefix

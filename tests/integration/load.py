@@ -37,6 +37,7 @@ class Load:
     base_url: str
     key: str
     clients: int = 4
+    model: str = "default"
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -77,7 +78,7 @@ class Load:
 
     def _body(self, number: int, *, stream: bool) -> dict[str, object]:
         prompt = f"Client {number} counts: 1, 2, 3,"
-        return {"model": "default", "prompt": prompt, "max_tokens": TOKENS, "ignore_eos": True, "stream": stream}
+        return {"model": self.model, "prompt": prompt, "max_tokens": TOKENS, "ignore_eos": True, "stream": stream}
 
     def _whole(self, client: httpx.Client, request: Request, number: int) -> None:
         answer = client.post("/completions", json=self._body(number, stream=False))

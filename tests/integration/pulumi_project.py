@@ -15,7 +15,7 @@ from quickstart.environment import environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = (
-    "__main__.py", "stack_file.py", "wiring.py", "components", "planning", "host_access", "machine", "checks",
+    "__main__.py", "stack_file.py", "wiring", "components", "planning", "host_access", "machine", "checks",
     "rollout", "services", "samples", "images.compose.yaml", "Pulumi.yaml", ".venv",
 )  # fmt: skip
 PASSPHRASE = "only-for-tests"
@@ -99,9 +99,9 @@ def docker(*arguments: str, ok: bool = True) -> str:
     return done.stdout.strip()
 
 
-def replica(prefix: str, slot: int = 0) -> str:
+def replica(prefix: str, slot: int = 0, served: str = "") -> str:
     """Name of the container that runs in a replica's place: Pulumi makes a new one at each replacement."""
-    labels = (f"stack={prefix}", "component=vllm", f"replica={slot}")
+    labels = (f"stack={prefix}", "component=vllm", f"replica={slot}", *([f"served={served}"] if served else []))
     filters = [part for label in labels for part in ("--filter", f"label=pageindex-stack.{label}")]
     [name] = docker("ps", *filters, "--format", "{{.Names}}").split()
     return name

@@ -16,7 +16,7 @@ from components import (
 )
 from planning.hosts.images import resolve_image
 from stack_file import hub_endpoint, load_plan
-from wiring import client_keys
+from wiring.front import client_keys
 
 plan = load_plan()
 settings, prefix = plan.settings, plan.prefix
@@ -28,11 +28,11 @@ weights = ModelCache(
     "models",
     ModelCacheArgs(
         prefix=prefix,
-        repo=plan.model.repo,
-        revision=plan.model.revision,
+        repo=plan.default.model.repo,
+        revision=plan.default.model.revision,
         base_image=resolve_image("python"),
         endpoint=hub_endpoint(plan),
-        verify_when=[plan.vllm_fingerprint],
+        verify_when=[plan.default.fingerprint],
     ),
     on_host,
 )
@@ -54,15 +54,15 @@ llm = VllmServer(
     VllmServerArgs(
         prefix=prefix,
         settings=settings.vllm,
-        image=plan.vllm_image,
-        model=plan.model,
+        image=plan.default.image,
+        model=plan.default.model,
         model_path=weights.path,
         model_mount=weights.mount,
         network_name=network.network_name,
         api_key=vllm_key.value,
-        replicas=plan.replicas,
+        replicas=plan.default.replicas,
         wait_for=weights.verified,
-        rollout=plan.rollout,
+        rollout=plan.default.rollout,
         gateway=gateway.handle,
     ),
     on_host,

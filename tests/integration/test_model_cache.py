@@ -46,7 +46,7 @@ class Program:
         self.directory, self.prefix = directory, f"pageindex-weights-{uuid.uuid4().hex[:8]}"
         self.given: dict[str, Any] = {"prefix": self.prefix, "repo": MODEL.repo, "revision": MODEL.revision}
         self.given |= {"keep_previous": True, "directory": ""}
-        for name in set(PROGRAM) - {"__main__.py", "stack_file.py", "wiring.py", "Pulumi.yaml"}:
+        for name in set(PROGRAM) - {"__main__.py", "stack_file.py", "wiring", "Pulumi.yaml"}:
             (directory / name).symlink_to(REPOSITORY / name)
         (directory / "state").mkdir()
         (directory / "Pulumi.yaml").write_text("name: weights\nruntime: python\n")

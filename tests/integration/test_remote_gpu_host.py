@@ -18,7 +18,7 @@ from planning.hosts.ssh import SshHost
 from planning.plan import StackPlan, plan_stack
 from tests.integration.pulumi_project import REPOSITORY
 from tests.integration.sshd_rig import end_shared_connection
-from wiring import cards_args, host_checks_args
+from wiring.models import cards_args, host_checks_args
 
 pytestmark = pytest.mark.integration
 IMAGE = "python:3.11-slim-bookworm"

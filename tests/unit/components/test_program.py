@@ -15,7 +15,7 @@ import yaml
 
 from checks.facts import checked
 from planning.models.catalog import resolve_model
-from quickstart.update import WAITS
+from quickstart.update import WAITS, waited_for
 from rollout.facts import Facts
 from tests.unit.components.conftest import Made, is_secret, plain
 from tests.unit.planning.test_bad_stack_files import FILES as BAD_FILES
@@ -63,7 +63,7 @@ def running(made: Made) -> dict[str, dict[str, Any]]:
 
 def replicas(made: Made) -> list[str]:
     """Names of the vLLM containers as resources: what their names on the host start with."""
-    return sorted(name for name in containers(made) if re.fullmatch(r"pageindex-[a-z0-9-]+-vllm-\d+", name))
+    return sorted(name for name in containers(made) if re.fullmatch(r"pageindex-[a-z0-9-]+-vllm(-[a-z]+)?-\d+", name))
 
 
 def test_every_container_has_a_read_only_root_no_capabilities_and_bounded_logs(made: Made) -> None:
@@ -102,7 +102,9 @@ def test_the_downloader_is_the_only_container_with_a_way_out_beside_the_gateway(
         for name, inputs in containers(made).items()
         if any(network["name"] != internal["name"] for network in inputs.get("networksAdvanced", []))
     }
-    assert outward == ({"models-fetch", "gateway-container"} if downloads(made) else {"gateway-container"})
+    fetching = {name for kind, name in made if kind == CONTAINER and name.endswith("-fetch")}
+    assert outward == fetching | {"gateway-container"}
+    assert bool(fetching) is downloads(made)
 
 
 def test_no_key_stands_in_an_environment_a_command_line_or_a_label(made: Made) -> None:
@@ -186,13 +188,18 @@ def test_vllm_waits_until_the_weights_are_verified_and_its_image_does_not(made: 
         return " ".join(made[kind, name].dependencies)
 
     assert ("models-verified" in waits_for(CONTAINER, replicas(made)[0])) is downloads(made)
-    assert "models-verified" not in waits_for("docker:index/remoteImage:RemoteImage", "llm-image")
+    images = [name for kind, name in made if kind == "docker:index/remoteImage:RemoteImage" and name.startswith("llm")]
+    assert images
+    for image in images:
+        assert "-verified" not in waits_for("docker:index/remoteImage:RemoteImage", image)
 
 
 def test_checks_run_again_when_a_replica_the_app_or_the_gateway_was_replaced(made: Made) -> None:
     for question in ("isolation", "inference", "documents"):
         triggers = plain(made["command:local:Command", f"checks-{question}"])["triggers"]
-        assert {"llm-0-ready-id", "pageindex-ready-id", "gateway-ready-id"} <= set(triggers)
+        rollouts = {f"{name}-id" for kind, name in made if kind == COMMAND and re.fullmatch(r"llm-.*\d-ready", name)}
+        assert rollouts
+        assert rollouts | {"pageindex-ready-id", "gateway-ready-id"} <= set(triggers)
 
 
 def test_earlier_weights_go_only_when_asked_to_and_after_every_check(
@@ -260,10 +267,10 @@ def test_every_check_and_rollout_is_told_exactly_what_it_reads(made: Made) -> No
 
 
 def test_what_make_up_names_while_a_person_waits_is_made_by_some_stack(made: Made) -> None:
-    names = {name for _, name in made}
-    with_cards = {"host-checks-fit", "gpu-checks-cards"}
-    own_directory = {"models-image", "models-verified"} if not downloads(made) else set()
-    assert set(WAITS) - with_cards - own_directory <= names
+    made_here = {waited_for(name).partition(":")[0] for _, name in made}
+    with_cards = {WAITS[name] for name in ("host-checks-fit", "gpu-checks-cards")}
+    own_directory = {WAITS[name] for name in ("models-image", "models-verified")} if not downloads(made) else set()
+    assert set(WAITS.values()) - with_cards - own_directory <= made_here
 
 
 def test_no_file_that_is_uploaded_is_empty(made: Made) -> None:

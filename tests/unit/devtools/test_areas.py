@@ -32,7 +32,7 @@ def test_what_an_area_names_is_there() -> None:
 
 
 def test_a_change_touches_the_areas_that_its_files_are_part_of() -> None:
-    assert names(["services/gateway/app.conf"]) == {"gateway", "stack"}
+    assert names(["services/gateway/app.conf"]) == {"gateway", "models", "stack"}
     assert names(["docs/rollouts.md"]) == {"docs"}
     assert names(["tests/unit/lab/test_hub.py"]) == {"lab"}
     assert names([]) == set()

@@ -43,7 +43,7 @@ def totals(lines: list[str]) -> dict[tuple[str, str], float]:
 def test_the_script_and_the_deployment_agree_on_places(metrics: ModuleType) -> None:
     assert metrics.PORT == gw.METRICS_PORT
     assert metrics.LINES.parent == Path(gw.METRICS_DIR)
-    assert STATE_DIR in str(metrics.REPLICAS)
+    assert str(metrics.STATE) == STATE_DIR
 
 
 def test_a_request_that_moved_on_counts_for_the_replica_that_answered(metrics: ModuleType) -> None:

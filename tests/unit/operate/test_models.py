@@ -52,7 +52,10 @@ def cache() -> Cache:
 @pytest.mark.usefixtures("host")
 def test_a_model_is_needed_by_replicas_and_by_the_stack_file_for_its_next_up() -> None:
     plan = plan_of_file(stack_file_of("single-gpu"))
-    assert cache().needed() == {(plan.model.repo, plan.model.revision): "the stack file", SERVED: "vLLM"}
+    assert cache().needed() == {
+        (plan.default.model.repo, plan.default.model.revision): "the stack file",
+        SERVED: "vLLM",
+    }
 
 
 def test_a_prune_is_told_everything_that_is_needed(host: Host) -> None:

@@ -37,13 +37,13 @@ def services_of(path: Path) -> list[Service]:
         *(
             vllm_service(
                 settings.vllm,
-                image=plan.vllm_image,
-                model=plan.model,
+                image=plan.default.image,
+                model=plan.default.model,
                 model_path="/models/m",
                 weights=weights,
                 replica=replica,
             )
-            for replica in plan.replicas
+            for replica in plan.default.replicas
         ),
     ]
 

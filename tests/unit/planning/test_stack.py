@@ -27,9 +27,9 @@ def faults(
 def test_a_good_stack_file_becomes_a_plan() -> None:
     plan = plan_stack("dev", GOOD, {"api_keys": {"alice": KEY}})
     assert plan.prefix == "pageindex-dev"
-    assert plan.model.repo == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert plan.vllm_image == "vllm/vllm-openai-cpu:v0.32.0-x86_64"
-    assert plan.model_directory.startswith("HuggingFaceTB--SmolLM2-135M-Instruct/")
+    assert plan.default.model.repo == "HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert plan.default.image == "vllm/vllm-openai-cpu:v0.32.0-x86_64"
+    assert plan.default.directory.startswith("HuggingFaceTB--SmolLM2-135M-Instruct/")
 
 
 def test_all_faults_come_at_once() -> None:

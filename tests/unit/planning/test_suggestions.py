@@ -14,11 +14,12 @@ from planning.memory.suggestions import Situation, suggestions
 from planning.memory.table import memory_table, verdict
 from planning.models.catalog import catalog
 from planning.settings.areas import GpuSettings, VllmSettings
+from planning.settings.config_commands import set_value_line
 
 
 def situation(name: str, card: str, count: int = 1, **settings: Any) -> Situation:
     return Situation(
-        stack="s",
+        set_line=lambda path, value: set_value_line(path.split("."), value, "s"),
         model=catalog()[name],
         vllm=VllmSettings(**settings),
         card=CARDS[f"NVIDIA {card}"],

@@ -22,7 +22,7 @@ def command(name: str = "qwen3-8b", **settings: Any) -> list[str]:
 
 def test_the_command_of_stack_dev_is_the_one_its_replicas_run() -> None:
     plan = plan_of_file(ROOT / "Pulumi.dev.yaml")
-    assert vllm_command(plan.model, plan.settings.vllm, "/models/m", "/run/c.yaml") == [
+    assert vllm_command(plan.default.model, plan.settings.vllm, "/models/m", "/run/c.yaml") == [
         "/models/m", "--config", "/run/c.yaml",
         "--served-model-name", "default", "HuggingFaceTB/SmolLM2-135M-Instruct",
         "--host", "0.0.0.0", "--port", "8000", "--load-format", "safetensors",

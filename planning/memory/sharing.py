@@ -1,0 +1,134 @@
+"""Several models on the cards of one host: which cards each gets, and which share of a card that it has not alone.
+
+vLLM is told a share of a card's whole memory, and refuses to start where less than that is free. So the shares of a
+card add up to what is there, and the models on it start one after the other: one that measures itself while another
+loads would take the other's memory for its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import floor
+
+from planning.hosts.minimum_versions import Version
+from planning.memory.budget import CONTEXT_GIB, plan_memory
+from planning.memory.cards import Card
+from planning.memory.model_sizes import GIB
+from planning.memory.placement import BadPlacement
+from planning.settings.model import InlineModel
+from planning.settings.vllm import VllmSettings
+
+MOST_OF_A_CARD = 0.95  # all shares together: more leaves nothing for what a driver or a desktop takes now and then
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tenant:
+    """One model, and how the stack file says it is served."""
+
+    name: str
+    model: InlineModel | None
+    vllm: VllmSettings
+    version: Version | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What a model gets: its settings with cards and share filled in, and the card as its neighbours leave it."""
+
+    vllm: VllmSettings
+    card: Card
+    neighbours: tuple[str, ...]
+    """Who shares a card with it, those before it first."""
+
+
+def place_all(tenants: Sequence[Tenant], card: Card, card_count: int) -> dict[str, Place]:
+    """Each model's place. BadPlacement says whose cards can't be had; whether it fits is planned afterwards."""
+    cards = _cards_of_each(tenants, card_count)
+    on = {index: [each for each in tenants if index in _flat(cards[each.name])] for index in range(card_count)}
+    shares = {each.name: _share(each, [on[index] for index in _flat(cards[each.name])], card) for each in tenants}
+    placed = {}
+    for tenant in tenants:
+        beside = {other.name for index in _flat(cards[tenant.name]) for other in on[index]} - {tenant.name}
+        fullest = max(
+            (sum(_taken(shares[other.name], card) for other in on[index] if other.name != tenant.name))
+            for index in _flat(cards[tenant.name])
+        )
+        filled = {"placement": cards[tenant.name], "gpu_memory_utilization": shares[tenant.name]}
+        placed[tenant.name] = Place(
+            vllm=tenant.vllm.model_copy(update=filled),
+            card=replace(card, reserved_gib=card.reserved_gib + fullest),
+            neighbours=tuple(each.name for each in tenants if each.name in beside),
+        )
+    return placed
+
+
+def _cards_of_each(tenants: Sequence[Tenant], card_count: int) -> dict[str, list[list[int]]]:
+    """As the stack file says; whoever has no placement gets cards that nobody is on."""
+    cards = {each.name: each.vllm.placement for each in tenants if each.vllm.placement}
+    counted = Counter(index for placement in cards.values() for index in _flat(placement))
+    if outside := sorted(index for index in counted if index >= card_count):
+        name = next(name for name, placement in cards.items() if outside[0] in _flat(placement))
+        raise BadPlacement(
+            f"there is no card {outside[0]}: host.gpus.count is {card_count}, and they count from 0", name
+        )
+    free = [index for index in range(card_count) if not counted[index]]
+    for tenant in tenants:
+        if tenant.name in cards:
+            continue
+        each, replicas = tenant.vllm.cards_per_replica, tenant.vllm.replicas
+        if each * replicas > len(free):
+            raise BadPlacement(
+                f"needs {each * replicas} of the {card_count} cards, and {len(free) or 'none'} of them "
+                f"{'is' if len(free) < 2 else 'are'} nobody's; a placement says whose it shares",
+                tenant.name,
+            )
+        mine, free = free[: each * replicas], free[each * replicas :]
+        cards[tenant.name] = [mine[at * each : (at + 1) * each] for at in range(replicas)]
+    return cards
+
+
+def _share(tenant: Tenant, cards: Sequence[Sequence[Tenant]], card: Card) -> float:
+    """The share that fits on each of its cards. What the file says holds; alone on a card so does its default."""
+    if "gpu_memory_utilization" in tenant.vllm.model_fields_set or all(len(on) == 1 for on in cards):
+        return tenant.vllm.gpu_memory_utilization
+    return min(_share_among(tenant, on, card) for on in cards)
+
+
+def _share_among(tenant: Tenant, on: Sequence[Tenant], card: Card) -> float:
+    """What it needs, and of the rest as large a part as it needs of all: larger models want more for their cache."""
+    said = [each for each in on if "gpu_memory_utilization" in each.vllm.model_fields_set]
+    need = {each.name: needed_gib(each, card) for each in on if each not in said}
+    there = card.cuda_gib * MOST_OF_A_CARD - card.reserved_gib - CONTEXT_GIB * len(on)
+    left = there - sum(card.cuda_gib * each.vllm.gpu_memory_utilization for each in said) - sum(need.values())
+    wanted = need[tenant.name] * (1 + max(0.0, left) / sum(need.values()))
+    return max(0.06, min(0.98, floor(wanted / card.cuda_gib * 100) / 100 if left > 0 else _up(wanted / card.cuda_gib)))
+
+
+def needed_gib(tenant: Tenant, card: Card) -> float:
+    """The least that it starts with on one card: all but the cache, and a cache for one request of full length."""
+    if tenant.model is None or tenant.model.architecture is None:
+        return card.cuda_gib * tenant.vllm.gpu_memory_utilization
+    plan = plan_memory(tenant.model, tenant.vllm, card, tenant.version)
+    return max(each.needed + each.kv_bytes_per_token * (plan.max_model_len + 16) / GIB for each in plan.cards)
+
+
+def _taken(share: float, card: Card) -> float:
+    return share * card.cuda_gib + CONTEXT_GIB
+
+
+def _up(share: float) -> float:
+    return -floor(-share * 100) / 100
+
+
+def _flat(placement: Sequence[Sequence[int]]) -> list[int]:
+    return [index for cards in placement for index in cards]
+
+
+def starting_order(places: Mapping[str, Place]) -> dict[str, tuple[str, ...]]:
+    """Whom each model waits for: those before it with whom it shares a card."""
+    names = list(places)
+    return {
+        name: tuple(n for n in place.neighbours if names.index(n) < names.index(name)) for name, place in places.items()
+    }
