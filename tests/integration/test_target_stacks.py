@@ -37,6 +37,7 @@ PROFILES = {
     "ocr": "single24",
     "rtx5090": "rtx5090x2",
     "rtx5090-replicas": "rtx5090x2",
+    "duo": "rtx5090x2",
     "gb10": "gb10",
 }
 UP_S = 1800.0  # a minute and a half on two idle cores, which these seldom are
@@ -135,8 +136,11 @@ def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_it_comes_up_and_all_its_checks_pass(target: Target) -> None:
     found = target.project.outputs()["checks"]
     assert {name for name, result in found.items() if result["ok"]} == set(found)
-    assert set(found) == {"host", "gpu", "isolation", "inference", "documents"}
-    assert not [row for row in found["gpu"]["rows"] if row["verdict"] == "FAULT"]
+    names = target.settings.get("models") or {"": None}
+    of_each = {f"{check}-{name}".rstrip("-") for check in ("host", "gpu") for name in names}
+    assert set(found) == {*of_each, "isolation", "inference", "documents"}
+    for check in of_each:
+        assert not [row for row in found[check].get("rows", ()) if row["verdict"] == "FAULT"]
 
 
 def test_afterwards_there_is_nothing_to_change(target: Target) -> None:
@@ -164,7 +168,7 @@ def test_its_weights_are_listed_as_in_use(target: Target, capsys: pytest.Capture
     if target.local_weights:
         assert "a directory of its host" in capsys.readouterr().out
     else:
-        assert [copy.used_by for copy in listed] == ["vLLM"]
+        assert [copy.used_by for copy in listed] == ["vLLM"] * len(target.settings.get("models") or [""])
 
 
 def test_destroy_leaves_only_the_weights(target: Target) -> None:

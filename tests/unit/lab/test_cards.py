@@ -134,21 +134,21 @@ def test_a_vllm_fills_its_cards_as_far_as_its_command_line_says(machine: Machine
     cards.write(machine.directory, "rtx5090x2")
     serve = ["python3", "vllm", "serve", "/models/x", "--gpu-memory-utilization", "0.50"]
     machine.process(10, "python3", serve, "abc")
-    machine.process(12, "VLLM::Worker", ["VLLM::Worker"], "abc")
-    machine.process(13, "VLLM::Worker", ["VLLM::Worker"], "another without cards")
+    machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
+    machine.process(13, "VLLM::EngineCor", ["VLLM::EngineCore"], "another without cards")
     register = machine.directory / "register" / "abc"
     register.mkdir(parents=True)
     (register / "visible").write_text("1\n")
     half_mib = (32607 - 494) // 2
     apps = ("--query-compute-apps=pid,process_name,used_memory,gpu_uuid", "--format=csv,noheader,nounits")
-    assert machine.ask(*apps) == f"12, VLLM::Worker, {half_mib}, {cards.card_uuid('rtx5090x2', 1)}\n"
+    assert machine.ask(*apps) == f"12, VLLM::EngineCore, {half_mib}, {cards.card_uuid('rtx5090x2', 1)}\n"
     assert machine.rows("memory.used") == [["2"], [str(2 + half_mib)]]
     assert {len(line) for line in machine.ask().splitlines() if line.startswith(("|", "+"))} == {91}
 
 
 def test_a_process_that_ends_meanwhile_hides_no_other(machine: Machine) -> None:
     cards.write(machine.directory, "single24")
-    machine.process(12, "VLLM::Worker", ["VLLM::Worker"], "abc")
+    machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
     register = machine.directory / "register" / "abc"
     register.mkdir(parents=True)
     (register / "visible").write_text("0\n")
