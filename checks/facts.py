@@ -25,11 +25,12 @@ class ContainerFacts(OnHost):
 
 
 class PortsFacts(OnHost):
-    """Host ports that the gateway will publish on ``bind``."""
+    """Host ports that the gateway will publish on ``bind``, and networks of other projects that it will join."""
 
     bind: Required[str]
     ports: Required[Sequence[int]]
     gateway_container: Required[str]
+    networks: NotRequired[Sequence[str]]
 
 
 class GatewayFilesFacts(OnHost):
@@ -46,13 +47,17 @@ class GatewayReloadFacts(OnHost):
 
 
 class IsolationFacts(OnHost):
-    """``also_on`` maps a container to one more isolated network, another stack's."""
+    """``also_on`` maps a container to one more isolated network, another stack's.
+
+    ``joined`` are networks of other projects on which the gateway is.
+    """
 
     network: Required[str]
     isolated_containers: Required[Sequence[str]]
     also_on: NotRequired[Mapping[str, str]]
     gateway_container: Required[str]
     bind: Required[str]
+    joined: NotRequired[Sequence[str]]
 
 
 class OtherStackFacts(OnHost):

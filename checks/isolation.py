@@ -7,7 +7,9 @@ from typing import Any
 from checks.facts import IsolationFacts, OtherStackFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
+from planning.gateway.config import API_PORT, APP_PORT
 from planning.hosts.minimum_versions import DOCKER_REFUSED
+from planning.hosts.names import STACK_LABEL
 
 ISOLATED_SINCE = (28, 0, 0)  # engines with the `isolated` gateway mode, in which the bridge has no host address
 GATEWAY_MODE = "com.docker.network.bridge.gateway_mode_ipv4"
@@ -23,6 +25,8 @@ def isolation(facts: IsolationFacts) -> dict[str, Any]:
         seen += _internal(host, other)
     for name in facts["isolated_containers"]:
         seen += _cut_off(host, name, sorted({network_name, also_on.get(name, network_name)}))
+    for other in facts.get("joined", ()):
+        seen += _alone_on(host, other, facts["gateway_container"])
     seen += _only_door(host, facts["gateway_container"], network, facts["bind"])
     level = _level(host, network)
     return {"check": "isolation", "ok": True, "level": level, "seen": seen}
@@ -129,6 +133,25 @@ def _only_door(host: DockerHost, gateway: str, network: dict[str, Any], bind: st
             log=host.last_log_lines(gateway),
         )
     return [f"{gateway} is the only door, at {' and '.join(open_ports)}"]
+
+
+def _alone_on(host: DockerHost, network: str, gateway: str) -> list[str]:
+    """Of everything of ours the gateway alone is on a network of another project."""
+    members = sorted(member["Name"] for member in host.network(network)["Containers"].values())
+    ours = [name for name in members if STACK_LABEL in (host.container(name)["Config"]["Labels"] or {})]
+    if strangers := [name for name in ours if name != gateway]:
+        raise CheckFailed(
+            expected=f"{gateway} as the only container of ours on network {network}",
+            got=f"also {', '.join(strangers)}",
+            do=f"docker network disconnect {network} NAME",
+        )
+    if gateway not in ours:
+        raise CheckFailed(
+            expected=f"{gateway} on network {network}, which gateway.networks names",
+            got=f"on it are {', '.join(members) or 'none'}",
+            do="pulumi up --refresh",
+        )
+    return [f"network {network}: of ours {gateway} alone, at http://{gateway}:{API_PORT} and :{APP_PORT}"]
 
 
 def _published(details: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Are the host ports that the gateway will publish free? Asked before the running gateway is taken away."""
+"""Can the gateway have its ports and its networks? Asked before the running gateway is taken away."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ from planning.hosts.ssh import SshHost
 
 
 def ports(facts: PortsFacts) -> dict[str, Any]:
-    """Ports that nobody listens on, or that the stack's own gateway holds."""
+    """Ports that nobody listens on, or that the stack's own gateway holds, and networks that are there."""
     bind, wanted = facts["bind"], set(facts["ports"])
-    held = DockerHost(facts.get("docker_host")).published_ports(facts["gateway_container"])
+    host = DockerHost(facts.get("docker_host"))
+    held = host.published_ports(facts["gateway_container"])
+    for network in facts.get("networks", ()):
+        if not host.has_network(network):
+            raise CheckFailed(
+                expected=f"network {network}, which gateway.networks names",
+                got="no such network",
+                do=f"start the project whose it is, or docker network create {network}; docker network ls lists all",
+            )
     if SshHost.from_facts(facts.get("docker_host")):
         tables = commands_on(facts["docker_host"]).run(["cat", *TABLES], timeout_s=COMMAND_TIMEOUT_S).stdout
         gone = taken(bind, wanted - held, listening(tables))

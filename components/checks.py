@@ -32,6 +32,8 @@ class ChecksArgs:
     """Containers that are on one more isolated network, another stack's."""
     gateway_container: str
     bind: str
+    joined_networks: Sequence[str] = ()
+    """Networks of other projects on which the gateway is."""
     tls_certificate: pulumi.Input[str]
     triggers: Sequence[pulumi.Input[Any]]
     asked_models: Mapping[str, str] | None = None
@@ -56,6 +58,7 @@ class Checks(pulumi.ComponentResource):
                 "also_on": dict(args.also_on),
                 "gateway_container": args.gateway_container,
                 "bind": args.bind,
+                **({"joined": list(args.joined_networks)} if args.joined_networks else {}),
             },
             "inference": {
                 **host,

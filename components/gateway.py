@@ -148,8 +148,9 @@ class Gateway(pulumi.ComponentResource):
                 "ports": wanted_ports,
                 "gateway_container": host_name,
                 "docker_host": args.docker_host,
+                **({"networks": settings.networks} if settings.networks else {}),
             },
-            triggers=[settings.bind, *wanted_ports],
+            triggers=[settings.bind, *wanted_ports, *settings.networks],
             opts=pulumi.ResourceOptions(parent=self),
         )
         container = service_container(
@@ -164,6 +165,7 @@ class Gateway(pulumi.ComponentResource):
                 STATE_VOLUME: {"volume_name": state.name},
                 LINES_VOLUME: {"volume_name": lines.name},
             },
+            also_on=settings.networks,
             opts=pulumi.ResourceOptions(
                 parent=self,
                 delete_before_replace=True,  # one process holds the ports

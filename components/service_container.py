@@ -58,14 +58,16 @@ def service_container(
     networks: Mapping[Network, pulumi.Input[str]],
     mounts: Mapping[str, Mapping[str, Any]],
     labelled: Mapping[str, pulumi.Input[str]] | None = None,
+    also_on: Sequence[str] = (),
     opts: pulumi.ResourceOptions,
     **docker_only: Any,
 ) -> docker.Container:
     """The container of a service.
 
     ``networks`` and ``mounts`` say what its networks and volumes are on this host: a network's name, and
-    ``{"volume_name": …}`` or ``{"host_path": …}``. ``docker_only`` are arguments of docker.Container that mean nothing
-    to another engine. Without ``host_name`` Pulumi derives one, so that two generations exist side by side.
+    ``{"volume_name": …}`` or ``{"host_path": …}``. ``also_on`` are networks of other projects, and
+    ``docker_only`` arguments of docker.Container that mean nothing to another engine. Without ``host_name`` Pulumi
+    derives one, so that two generations exist side by side.
     """
     arguments: dict[str, Any] = {
         "entrypoints": list(service.entrypoint) or None,
@@ -92,7 +94,10 @@ def service_container(
         host_name=host_name,
         image=image,
         user=service.user,
-        networks=[_network(service, network, networks[network]) for network in service.networks],
+        networks=[
+            *(_network(service, network, networks[network]) for network in service.networks),
+            *({"name": name} for name in also_on),
+        ],
         labelled={**labels(prefix, service.component, stable_hash(*service.identity)), **(labelled or {})},
         environment=service.environment,
         volumes=[_volume(mounts[each.name], each.path, read_only=each.read_only) for each in service.volumes],

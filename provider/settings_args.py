@@ -139,6 +139,11 @@ class GatewaySettingsArgs(TypedDict, total=False):
     affinity: Optional[str]
     """`session`: requests with the same X-Session-Id go to the same vLLM server while it is well, so that it finds
     their beginning in its cache. All others go where the fewest requests run. One of: none, session."""
+    networks: Optional[list[str]]
+    """Docker networks of other projects on the host that the gateway joins: their containers reach it by its name,
+    with a key. They have to be there already."""
+    cors_origins: Optional[list[str]]
+    """Origins of web pages whose scripts may call both ports, with a key of their user. Default: none."""
     clients: Optional[dict[str, ClientSettingsArgs]]
     """Limits per client. A client that stands only under api_keys gets the defaults."""
     key_expires: Optional[dict[str, str]]

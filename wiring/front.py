@@ -106,6 +106,7 @@ def checks_args(
         also_on=app.also_on,
         gateway_container=gateway.container_name,
         bind=plan.settings.gateway.bind,
+        joined_networks=plan.settings.gateway.networks,
         tls_certificate=gateway.certificate.pem,
         triggers=[
             network.network_id,

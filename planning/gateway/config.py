@@ -74,6 +74,7 @@ class GatewayConfig(_Model):
     default_limits: ClientSettings = ClientSettings()
     clients: Mapping[ClientName, ClientSettings] = Field(default_factory=dict)
     key_expires: Mapping[KeyName, Day] = Field(default_factory=dict, description="Last day of one key, in UTC.")
+    cors_origins: tuple[str, ...] = Field(default=(), description="Whose scripts may call, as browsers name origins.")
     tls: bool = Field(default=False, description="Whether both published ports speak HTTPS.")
     affinity: bool = Field(default=True, description="Whether X-Session-Id decides on the replica.")
     get_paths: tuple[RoutePath, ...] = ("/v1/models",)

@@ -63,6 +63,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "plain_spelling": "$plain_spelling"
         if config.models
         else '"$request_method $uri$is_args$args $server_protocol"',
+        "preflight": "\n        if ($cors_preflight) { return 204; }" if config.cors_origins else "",
         # A body that is nested too deeply for PCRE would be quoted in an alert.
         "error_level": "emerg" if config.routed else "crit",
         "routed": "\n" + _part("routed.conf", refusals()) if config.routed else "",
@@ -101,6 +102,8 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "upstream_key_file": UPSTREAM_KEY_CONF,
         "error_locations": _part("error_locations.conf", {"upstream": anyway, "error_answer": error_answer}),
         "status_port": str(STATUS_PORT),
+        "cors": _fill("cors.conf", {"origins": _indent(8, (f'"{each}" $http_origin;' for each in config.cors_origins))})
+        if config.cors_origins else "",
         "client_paths": _indent(4, _client_paths(config)),
         "client_limits": _indent(4, _client_limits(config)),
         "key_expiry": _indent(4, _key_expiry(config)),

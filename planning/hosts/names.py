@@ -4,6 +4,7 @@ from __future__ import annotations
 
 PROJECT = "pageindex"
 STABLE_ALIAS = "default"  # what one model answers to beside its own names, so that a model switch changes no client
+STACK_LABEL = "pageindex-stack.stack"  # whose a container, a network or a volume is
 SERVED_LABEL = "pageindex-stack.served"  # which of a stack's models a replica is of, where it has several
 FILES_PATH = "/run/pageindex-stack"  # where a container finds the files that are delivered to it
 VLLM_PORT = 8000  # of a replica, inside the internal network; never published

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from planning.gateway.keys import clients_of
+from planning.hosts.names import PROJECT
 from planning.rules.draft import Draft
 from planning.settings.config_commands import rm_line, set_secret_line, set_value_line
 from planning.settings.errors import ConfigError
 from planning.settings.gateway import TlsFiles, is_pem
 
+DOCKERS_OWN = ("bridge", "host", "none")
 CALLS_A_QUESTION = 3  # to the model, at most: choose sections, read, read the best passage again
 
 
@@ -69,6 +72,18 @@ def secret_errors(draft: Draft) -> Iterator[ConfigError]:
 
 def gateway_errors(draft: Draft) -> Iterator[ConfigError]:
     gateway = draft.settings.gateway
+    for at, network in enumerate(gateway.networks):
+        ours = re.fullmatch(rf"{PROJECT}-.*-(?:internal|edge|egress)", network)
+        if ours or network in DOCKERS_OWN:
+            reason = (
+                "is a network of a stack of this project" if ours else "is Docker's own, on which nobody has a name"
+            )
+            yield ConfigError(
+                "gateway.networks",
+                reason,
+                rm_line(["gateway", "networks", str(at)], draft.stack),
+                network,
+            )
     if not IPv4Address(gateway.bind).is_loopback and gateway.tls is None:
         yield ConfigError(
             "gateway.tls",

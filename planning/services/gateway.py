@@ -44,6 +44,7 @@ def gateway_config(
         server_names=(*server_names(settings), gateway_container(prefix)),  # the latter to another stack's app
         clients=settings.clients,
         key_expires=settings.key_expires,
+        cors_origins=tuple(settings.cors_origins),
         tls=settings.uses_tls,
         affinity=settings.affinity == "session",
         max_body_mib=settings.max_body_mib,

@@ -18,6 +18,9 @@ KEY_NAME_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}(@[a-z0-9][a-z0-9_-]{0,30})?$"
 ClientName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 ModelName = Annotated[str, Field(pattern=r"^[a-z0-9](?:[a-z0-9-]{0,30}[a-z0-9])?$")]
 UrlPath = Annotated[str, Field(pattern=r"^/(?:[A-Za-z0-9_-][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*/?)?$")]
+ORIGIN_PATTERN = (
+    r"^https?://(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?$"  # as browsers send it
+)
 KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN)]
 PEM_BEGIN = "-----BEGIN "
 EXPIRES_SOON_DAYS = 14
@@ -137,6 +140,17 @@ class GatewaySettings(SettingsBase):
         description="`session`: requests with the same X-Session-Id go to the same vLLM server while it is well, so "
         "that it finds their beginning in its cache. All others go where the fewest requests run.",
         examples=["session"],
+    )
+    networks: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{1,63}$")]] = Field(
+        default_factory=list,
+        description="Docker networks of other projects on the host that the gateway joins: their containers reach it "
+        "by its name, with a key. They have to be there already.",
+        examples=[["my-project_default"]],
+    )
+    cors_origins: list[Annotated[str, Field(pattern=ORIGIN_PATTERN)]] = Field(
+        default_factory=list,
+        description="Origins of web pages whose scripts may call both ports, with a key of their user. Default: none.",
+        examples=[["https://notes.example.com"]],
     )
     clients: dict[ClientName, ClientSettings] = Field(
         default_factory=dict,

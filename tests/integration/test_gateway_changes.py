@@ -109,6 +109,36 @@ def test_a_key_is_rotated_under_load_without_losing_a_request_or_replacing_the_c
     assert deployed.project.outputs()["tls_fingerprint"] == told
 
 
+def test_a_container_of_another_project_reaches_it_by_its_name_and_nothing_else_of_ours(deployed: Deployed) -> None:
+    project, network = deployed.project, f"{deployed.project.prefix}-test-neighbours"
+    key = next(key for key in (OLD, NEW) if deployed.status(key) == 200)
+
+    def ask(url: str, *headers: str) -> str:
+        given = [part for header in headers for part in ("-H", header)]
+        curl = ["--entrypoint", "curl", image_names()["nginx"], "-ksS", "-o", "/dev/null", "-w", "%{http_code}"]
+        return docker("run", "--rm", "--network", network, *curl, *given, url, ok=False)
+
+    before = started_at(deployed.container)
+    project.pulumi("config", "set", "--stack", project.stack, "--path", "pageindex-stack:gateway.networks[0]", network)
+    try:
+        missing = project.up(ok=False)
+        assert f"docker network create {network}" in missing.stdout
+        assert started_at(deployed.container) == before, "it runs on"
+        docker("network", "create", network)
+        project.up()
+        until(lambda: deployed.status(key) == 200, "the gateway is back", 20)
+        models = f"https://{deployed.container}:8080/v1/models"
+        assert ask(models, f"Authorization: Bearer {key}") == "200"
+        assert ask(models) == "401"
+        assert ask(f"http://{deployed.container}:8083/v1/models", f"Authorization: Bearer {key}") == "401"
+        for url in ("http://vllm-0:8000/", f"http://{deployed.backend}:8000/", "http://gateway-metrics:9145/metrics"):
+            assert ask(url) == "000", "no such name there"
+    finally:
+        project.pulumi("config", "rm", "--stack", project.stack, "--path", "pageindex-stack:gateway.networks")
+        project.up()
+        docker("network", "rm", network, ok=False)
+
+
 def test_keys_show_in_no_state_inspect_log_or_command_line(deployed: Deployed) -> None:
     texts = [file.read_text(errors="replace")
              for file in (deployed.project.directory / "state").rglob("*") if file.is_file()]  # fmt: skip

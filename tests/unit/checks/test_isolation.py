@@ -138,6 +138,20 @@ def test_a_container_may_be_on_another_stacks_network_only_where_that_is_meant_a
         module.isolation(meant)
 
 
+def test_on_another_projects_network_the_gateway_is_alone_of_ours(host: FakeHost) -> None:
+    joined = {**FACTS, "joined": ["shop"]}
+    for name in ("vllm", "app", "gateway"):
+        host.containers[name]["Config"] = {"Labels": {}}
+    host.containers["gateway"]["Config"] = {"Labels": {"pageindex-stack.stack": "s"}}
+    assert any("of ours gateway alone" in line for line in module.isolation(joined)["seen"])
+    host.containers["app"]["Config"] = {"Labels": {"pageindex-stack.stack": "s"}}
+    with pytest.raises(CheckFailed, match="also app"):
+        module.isolation(joined)
+    host.containers["app"]["Config"] = host.containers["gateway"]["Config"] = {"Labels": {}}
+    with pytest.raises(CheckFailed, match="gateway on network shop"):
+        module.isolation(joined)
+
+
 def test_a_stack_that_is_not_there_is_named_with_the_commands_that_mend_it(host: FakeHost) -> None:
     assert module.other_stack({"network": "ocr", "stack": "scans"})["ok"] is True
     host.others = {}
