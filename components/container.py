@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 import pulumi
 import pulumi_docker as docker
 
+from planning.hosts.names import STACK_LABEL
 from planning.services.service import LogLimits, stable_hash
 
 LOGS = LogLimits()
@@ -48,7 +49,7 @@ def _as_docker_reads_it_back(seconds: int) -> str:
 def labels(prefix: str, component: str, config_hash: str) -> dict[str, pulumi.Input[str]]:
     """The labels that every resource on the host carries."""
     return {
-        "pageindex-stack.stack": prefix,
+        STACK_LABEL: prefix,
         "pageindex-stack.component": component,
         "pageindex-stack.config-hash": config_hash,
     }

@@ -30,7 +30,6 @@ from planning.services.gateway import (
 )
 from planning.services.service import FILES_VOLUME
 from planning.settings.gateway import GatewaySettings
-from planning.settings.model import Task
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,7 @@ class GatewayArgs:
     metrics_image: str = field(default_factory=partial(resolve_image, "python"))
     tls_key: str | None = None
     models: Sequence[RoutedModel] = ()
-    """Where the stack serves several: what a request's `model` may say."""
-    tasks: Sequence[Task] = ("chat",)
-    """What is served; paths that no task needs stay shut."""
+    """What is served. Of several, a request's `model` says which; without any, one that chats under names unknown."""
     docker_host: HostAddress = None
 
 
@@ -77,9 +74,7 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None):
         super().__init__("pageindex-stack:index:Gateway", name, None, opts)
         settings = args.settings
-        service = gateway_service(
-            settings, gateway_config(settings, args.prefix, args.app_upstream, args.models, args.tasks)
-        )
+        service = gateway_service(settings, gateway_config(settings, args.prefix, args.app_upstream, args.models))
         image = docker.RemoteImage(
             f"{name}-image", name=args.image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
         )

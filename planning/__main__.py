@@ -21,14 +21,13 @@ REFERENCE_FILE = ROOT / "docs" / "configuration.md"
 
 def plan_text(plan: StackPlan) -> str:
     """The plan as a person reads it."""
-    several = len(plan.models) > 1 or bool(plan.default.name)
+    several = bool(plan.default.name)
     parts = [_model_text(plan, served) for served in plan.models]
     if several:
         parts.insert(0, f"stack {plan.stack}: {len(plan.models)} models; {plan.default.name} answers as default")
         if plan.card:
-            count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
             tenants = [(served.fit.memory, served.replicas) for served in plan.models if served.fit.memory]
-            parts.append(card_bars(tenants, plan.card, count))
+            parts.append(card_bars(tenants, plan.card, plan.settings.host.card_count))
     parts += [f"warning: {text}" for text in plan.warnings]
     return ("\n\n" if several else "\n").join(parts)
 
@@ -53,8 +52,7 @@ def _model_text(plan: StackPlan, served: ServedModel) -> str:
     if fit.memory and plan.card:
         lines.append(memory_table(fit.memory))
         if not served.name:
-            count = plan.settings.host.gpus.count if plan.settings.host.gpus else 0
-            lines += ["", card_bars([(fit.memory, fit.replicas)], plan.card, count)]
+            lines += ["", card_bars([(fit.memory, fit.replicas)], plan.card, plan.settings.host.card_count)]
         lines += ["", verdict(fit.memory)]
         if fit.suggestions:
             lines.append(suggestions_text(fit.suggestions))

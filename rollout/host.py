@@ -20,7 +20,7 @@ from planning.gateway.replicas import (
     render_replicas,
     replicas_conf,
 )
-from planning.hosts.names import FILES_PATH, SERVED_LABEL, VLLM_PORT
+from planning.hosts.names import FILES_PATH, SERVED_LABEL, STACK_LABEL, VLLM_PORT
 from rollout.facts import Facts, Replica
 from rollout.model_check import check_model
 
@@ -70,7 +70,7 @@ class DockerReplicas:
         self._models: dict[str, str] = {}
 
     def all(self) -> list[Replica]:
-        marks = {"pageindex-stack.stack": self._facts.prefix, "pageindex-stack.component": "vllm"}
+        marks = {STACK_LABEL: self._facts.prefix, "pageindex-stack.component": "vllm"}
         labelled = self._host.labelled(marks)
         ours = [each for each in labelled if each["Config"]["Labels"].get(SERVED_LABEL, "") == self._facts.served]
         found = ((details, _slot(details)) for details in ours)

@@ -79,7 +79,6 @@ def gateway_args(
             )
             for served in plan.models
         ],
-        tasks=[served.model.task for served in plan.models],
         docker_host=plan.docker_host,
     )
 

@@ -41,7 +41,7 @@ def cards_args(plan: StackPlan, served: ServedModel) -> CardsArgs | None:
     gpus, memory = plan.settings.host.gpus, served.fit.memory
     return CardsArgs(
         card=plan.card,
-        count=gpus.count if gpus else 1,
+        count=plan.settings.host.card_count,
         shared=served.card.reserved_gib > plan.card.reserved_gib or bool(gpus and gpus.reserved_gib),
         replicas=served.replicas,
         vllm=served.settings,

@@ -32,6 +32,14 @@ USER = "101:0"
 HEALTH_COMMAND = ("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{STATUS_PORT}/health")
 STOP_SIGNAL = "SIGQUIT"  # finish what runs; SIGTERM would cut streams
 
+_TALK = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+# What a task is asked for. Nothing else of vLLM's is ever reached.
+ROUTES: Mapping[Task, tuple[str, ...]] = {
+    "chat": _TALK,
+    "vision": _TALK,
+    "embedding": ("/v1/embeddings",),
+    "rerank": ("/v1/rerank", "/v1/score"),
+}
 RoutePath = Annotated[str, StringConstraints(pattern=r"^(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
 Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}$")]
 ServerName = Annotated[
@@ -78,7 +86,7 @@ class GatewayConfig(_Model):
     tls: bool = Field(default=False, description="Whether both published ports speak HTTPS.")
     affinity: bool = Field(default=True, description="Whether X-Session-Id decides on the replica.")
     get_paths: tuple[RoutePath, ...] = ("/v1/models",)
-    post_paths: tuple[RoutePath, ...] = ("/v1/chat/completions", "/v1/completions", "/v1/responses")
+    post_paths: tuple[RoutePath, ...] = ROUTES["chat"]
     public_app_paths: tuple[UrlPath, ...] = Field(
         default=("/", "/static/", "/health", "/ready"),
         description="No key needed: the page, and whether the app is well. One that ends in / stands for all below it.",

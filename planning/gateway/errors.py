@@ -31,6 +31,7 @@ ERRORS: Mapping[int, tuple[str, str, str]] = {
 }  # fmt: skip
 
 # Refusals whose status another reason has, too. What begins with a dollar sign is a variable of nginx.
+OF_THE_MODEL = ("no_model", "model_not_found", "model_not_allowed")  # whose parameter at fault is `model`
 SPECIAL_ERRORS: Mapping[str, tuple[str, str]] = {
     "expired_api_key": ("authentication_error", "This key was good until a day that has passed. Ask for a new one."),
     "https_required": ("invalid_request_error",
@@ -54,7 +55,7 @@ def error_of_status(*, body_mib: int, timeout_s: int) -> dict[int, str]:
 def error_body(code: str) -> str:
     """The JSON body of a special refusal."""
     kind, message = SPECIAL_ERRORS[code]
-    return _body(kind, code, message, param="model" if "model" in code else None)
+    return _body(kind, code, message, param="model" if code in OF_THE_MODEL else None)
 
 
 def _body(kind: str, code: str, message: str, param: str | None = None) -> str:

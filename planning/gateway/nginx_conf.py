@@ -36,6 +36,7 @@ from planning.gateway.locations import (
 from planning.gateway.replicas import STATE_DIR, gateway_state, outage_conf, replicas_conf
 from planning.gateway.routing import (
     logged_model,
+    model_lists,
     model_pages,
     outages,
     refusals,
@@ -169,7 +170,8 @@ def _which_model(config: GatewayConfig) -> list[str]:
     pages = model_pages(config.models, config.clients) if config.models else []
     if not config.routed:
         return [*logged_model(API_PORT), *pages]
-    return [*routed_model(config.models, config.clients), *target_names(config.models), *pages]
+    lists = model_lists(config.models, config.clients)
+    return [*routed_model(config.models, config.clients), *target_names(config.models), *pages, *lists]
 
 
 def _outage(config: GatewayConfig) -> list[str]:

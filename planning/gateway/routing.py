@@ -8,25 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from planning.gateway.config import RoutedModel
+from planning.gateway.config import ROUTES, RoutedModel
 from planning.gateway.errors import error_body
 from planning.gateway.replicas import STATE_DIR, outage_conf, outage_variable, replicas_conf
 from planning.settings.gateway import ClientSettings
-from planning.settings.model import Task
 
-# What a task is asked for. Nothing else of vLLM's is ever reached.
-ROUTES: Mapping[Task, tuple[str, ...]] = {
-    "chat": ("/v1/chat/completions", "/v1/completions", "/v1/responses"),
-    "vision": ("/v1/chat/completions", "/v1/completions", "/v1/responses"),
-    "embedding": ("/v1/embeddings",),
-    "rerank": ("/v1/rerank", "/v1/score"),
-}
 NAME = r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}"
 
 # nginx reads no JSON, but PCRE's patterns can refer to themselves, and JSON is no more than that. The whole body has to
 # be one object that says `model` once, at its top; `model` deep in a list is text like any other. Keys at the top are
 # plain: one that is spelt with escapes could be a second `model` to whoever reads it next. No quantifier gives anything
-# back, so that time grows with the body and with nothing else. Nesting of 200 levels is read; deeper is no model.
+# back, so that time grows with the body and with nothing else. Nesting of 150 levels is read, of 500 it is no model.
 _QUOTE, _BACKSLASH = r"\x22", r"\x5c"  # nginx's own quoting stays out of it
 _PLAIN = rf"[^{_QUOTE}{_BACKSLASH}\x00-\x1f]*+"
 _GRAMMAR = "".join(
@@ -48,11 +40,6 @@ _LOGGED_NAME = rf"\"model\"\s*:\s*\"(?<model_name>{NAME})\""
 def of_model(name: str) -> str:
     """What nginx's names for a model end in."""
     return f"_{name.replace('-', '_')}"
-
-
-def routes_of(tasks: Sequence[Task]) -> tuple[str, ...]:
-    """Every path that some model is asked on, in the order of the tasks."""
-    return tuple(dict.fromkeys(path for task in ROUTES if task in tasks for path in ROUTES[task]))
 
 
 def logged_model(api_port: int) -> list[str]:
@@ -97,15 +84,17 @@ def routed_model(models: Sequence[RoutedModel], clients: Mapping[str, ClientSett
 
 
 def model_pages(models: Sequence[RoutedModel], clients: Mapping[str, ClientSettings]) -> list[str]:
-    """What /v1/models/NAME says of `$asked_model`: `$model_page`, empty where the client has no such model.
-
-    Beside it `$model_list`, all that the client may use, as /v1/models answers it, and their `$model_names`.
-    """
+    """What /v1/models/NAME says of `$asked_model`: `$model_page`, empty where the client has no such model."""
     lines = [f"map \"\" {_facts(model)} {{ default '{_facts_of(model)}'; }}" for model in models]
     lines += _targets("$asked_model", "$asked_target", models)
     lines += ['map "$client $asked_target" $page_refused {', "    default 0;", *_refusals(clients), "}"]
     lines += ['map "$page_refused $asked_target $asked_model" $model_page {', '    default "";']
     lines += [f"    \"0 {model.label} {name}\" '{_page(name, model)}';" for model in models for name in model.names]
+    return [*lines, "}"]
+
+
+def model_lists(models: Sequence[RoutedModel], clients: Mapping[str, ClientSettings]) -> list[str]:
+    """`$model_list`, all that a client may use, as /v1/models answers it; and their `$model_names`, for refusals."""
     lists, names = ["map $client $model_list {"], ["map $client $model_names {"]
     for client, allowed in [("", []), *((name, limits.models) for name, limits in clients.items() if limits.models)]:
         theirs = [(name, model) for model in models if not allowed or model.name in allowed for name in model.names]
@@ -113,7 +102,7 @@ def model_pages(models: Sequence[RoutedModel], clients: Mapping[str, ClientSetti
         listed = ",".join(_page(name, model) for name, model in theirs)
         lists.append(f'    {key} \'{{"object": "list", "data": [{listed}]}}\';')
         names.append(f"    {key} '{', '.join(name for name, _ in theirs)}';")
-    return [*lines, "}", *lists, "}", *names, "}"]
+    return [*lists, "}", *names, "}"]
 
 
 def outages(models: Sequence[RoutedModel], otherwise_s: int) -> list[str]:

@@ -7,8 +7,7 @@ loads would take the other's memory for its own.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -16,7 +15,7 @@ from planning.hosts.minimum_versions import Version
 from planning.memory.budget import CONTEXT_GIB, plan_memory
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB
-from planning.memory.placement import BadPlacement
+from planning.memory.placement import BadPlacement, no_such_card, place
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
@@ -67,13 +66,11 @@ def place_all(tenants: Sequence[Tenant], card: Card, card_count: int) -> dict[st
 def _cards_of_each(tenants: Sequence[Tenant], card_count: int) -> dict[str, list[list[int]]]:
     """As the stack file says; whoever has no placement gets cards that nobody is on."""
     cards = {each.name: each.vllm.placement for each in tenants if each.vllm.placement}
-    counted = Counter(index for placement in cards.values() for index in _flat(placement))
-    if outside := sorted(index for index in counted if index >= card_count):
-        name = next(name for name, placement in cards.items() if outside[0] in _flat(placement))
-        raise BadPlacement(
-            f"there is no card {outside[0]}: host.gpus.count is {card_count}, and they count from 0", name
-        )
-    free = [index for index in range(card_count) if not counted[index]]
+    for tenant in tenants:
+        if outside := [index for index in _flat(tenant.vllm.placement) if index >= card_count]:
+            raise BadPlacement(no_such_card(min(outside), card_count), tenant.name)
+    taken = {index for placement in cards.values() for index in _flat(placement)}
+    free = [index for index in range(card_count) if index not in taken]
     for tenant in tenants:
         if tenant.name in cards:
             continue
@@ -84,8 +81,8 @@ def _cards_of_each(tenants: Sequence[Tenant], card_count: int) -> dict[str, list
                 f"{'is' if len(free) < 2 else 'are'} nobody's; a placement says whose it shares",
                 tenant.name,
             )
-        mine, free = free[: each * replicas], free[each * replicas :]
-        cards[tenant.name] = [mine[at * each : (at + 1) * each] for at in range(replicas)]
+        cards[tenant.name] = [[free[at] for at in replica.cards] for replica in place(tenant.vllm, card_count)]
+        free = free[each * replicas :]
     return cards
 
 
@@ -124,11 +121,3 @@ def _up(share: float) -> float:
 
 def _flat(placement: Sequence[Sequence[int]]) -> list[int]:
     return [index for cards in placement for index in cards]
-
-
-def starting_order(places: Mapping[str, Place]) -> dict[str, tuple[str, ...]]:
-    """Whom each model waits for: those before it with whom it shares a card."""
-    names = list(places)
-    return {
-        name: tuple(n for n in place.neighbours if names.index(n) < names.index(name)) for name, place in places.items()
-    }

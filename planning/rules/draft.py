@@ -58,8 +58,7 @@ class Draft:
 
     @property
     def card_count(self) -> int:
-        gpus = self.settings.host.gpus
-        return gpus.count if gpus else 0
+        return self.settings.host.card_count
 
 
 def as_single(settings: StackSettings, model: ModelSettings) -> StackSettings:

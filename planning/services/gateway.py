@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from planning.gateway import config as nginx
 from planning.gateway.nginx_conf import gateway_files
 from planning.gateway.replicas import STATE_DIR
-from planning.gateway.routing import routes_of
 from planning.hosts.names import FILES_PATH, gateway_container
 from planning.services.service import FILES_VOLUME, Health, PublishedPort, Scratch, Service, Volume
 from planning.settings.gateway import GatewaySettings
-from planning.settings.model import Task
 
 STARTUP_S = 60
 MEMORY_MIB = 256  # nginx itself needs some 20; buffered bodies lie on the tmpfs, which counts too
@@ -34,13 +32,18 @@ def gateway_config(
     prefix: str,
     app: str | None,
     models: Sequence[nginx.RoutedModel] = (),
-    tasks: Sequence[Task] = ("chat",),
 ) -> nginx.GatewayConfig:
-    """What nginx is told, secrets aside. ``app`` is host:port on the internal network, None without an app."""
+    """What nginx is told, secrets aside. ``app`` is host:port on the internal network, None without an app.
+
+    Paths that no task of ``models`` needs stay shut; where none are given, one that chats is served.
+    """
+    tasks = {model.task for model in models} or {"chat"}
     return nginx.GatewayConfig(
         app=app,
         models=tuple(models),
-        post_paths=routes_of(tasks),
+        post_paths=tuple(
+            dict.fromkeys(path for task, paths in nginx.ROUTES.items() if task in tasks for path in paths)
+        ),
         server_names=(*server_names(settings), gateway_container(prefix)),  # the latter to another stack's app
         clients=settings.clients,
         key_expires=settings.key_expires,

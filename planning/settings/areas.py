@@ -96,6 +96,11 @@ class HostSettings(SettingsBase):
         DEFAULT_PARALLEL, ge=1, le=10, description="Most commands at the same time over ssh.", examples=[4]
     )
 
+    @property
+    def card_count(self) -> int:
+        """How many cards the host has; 0 where the file says none."""
+        return self.gpus.count if self.gpus else 0
+
     @field_validator("host_key")
     @classmethod
     def _is_a_public_key(cls, value: str | None) -> str | None:

@@ -60,6 +60,13 @@ def deployed(directory: Path, vllm: Mapping[str, Any], program: Path | None = No
     settings["vllm"] = {**settings["vllm"], **vllm}
     project.write_stack_file(settings)
     project.pulumi("stack", "init", project.stack)
+    with brought_up(project, settings) as stack:
+        yield stack
+
+
+@contextmanager
+def brought_up(project: Project, settings: dict[str, Any]) -> Iterator[Stack]:
+    """A stack whose file is written, up and checked; in the end nothing of it is left."""
     try:
         project.up()
         yield Stack(project, settings)

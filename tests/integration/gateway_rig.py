@@ -207,6 +207,12 @@ class Gateway:
         until(backend.answers, "the backend answers", 15)
         return backend
 
+    def serve(self) -> None:
+        """Put a backend behind it, and wait until both ports have found it by its name."""
+        self.add_backend()
+        until(lambda: self.get("/v1/models", bearer(ALICE)).status == 200, "the API's backend is found", 5)
+        until(lambda: self.get("/health", port=gw.APP_PORT).status == 200, "the app is found", 5)
+
     def down(self) -> None:
         names = [
             f"{self.name}-gateway",

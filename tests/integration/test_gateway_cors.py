@@ -10,7 +10,6 @@ import pytest
 from planning.gateway import config as gw
 from tests.integration.gateway_attacks import GOOD
 from tests.integration.gateway_rig import CONFIG, Answer, Gateway
-from tests.polling import until
 
 pytestmark = pytest.mark.integration
 CHAT, PAGE = "/v1/chat/completions", "https://notes.example.com"
@@ -23,9 +22,7 @@ def gateway() -> Iterator[Gateway]:
     made = Gateway(f"gwcors-{secrets.token_hex(3)}", CONFIG.model_copy(update={"cors_origins": origins}))
     try:
         made.up()
-        made.add_backend()
-        until(lambda: made.get("/v1/models", GOOD).status == 200, "the backend is found by name", 5)
-        until(lambda: made.get("/health", port=gw.APP_PORT).status == 200, "the app is found by name", 5)
+        made.serve()
         yield made
     finally:
         made.down()

@@ -53,9 +53,7 @@ def gateway(before_backends: dict[str, tuple[int, dict[str, str], str]]) -> Iter
             "health": made.get("/health"),
         }.items():
             before_backends[name] = (answer.status, answer.headers, answer.body.decode())
-        made.add_backend()
-        until(lambda: made.get("/v1/models", GOOD).status == 200, "a new upstream is found by name", 5)
-        until(lambda: made.get("/health", port=gw.APP_PORT).status == 200, "the app is found by name", 5)
+        made.serve()
         yield made
     finally:
         made.down()

@@ -15,7 +15,6 @@ from host_access.certificates import certificate_fingerprint, make_certificate, 
 from planning.gateway import config as gw
 from tests.integration.gateway_attacks import ATTACKS, GOOD, get
 from tests.integration.gateway_rig import ALICE, CONFIG, Answer, Gateway, exchange
-from tests.polling import until
 
 pytestmark = pytest.mark.integration
 
@@ -27,9 +26,7 @@ def gateway() -> Iterator[Gateway]:
     made = Gateway(f"gwtls-{secrets.token_hex(3)}", config, certificate=certificate, key=key)
     try:
         made.up()
-        made.add_backend()
-        until(lambda: made.get("/v1/models", GOOD).status == 200, "the API's backend is found", 5)
-        until(lambda: made.get("/", port=gw.APP_PORT).status == 200, "the app is found", 5)
+        made.serve()
         yield made
     finally:
         made.down()

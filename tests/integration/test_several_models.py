@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import openai
 import pytest
-import yaml
 
 from checks.answers import EXPECTED_WORD, question_to
-from tests.integration.conftest import ON_ANY_CORE, Stack, dev_config, remove_leftovers
+from planning.stack_files import area_in
+from tests.integration.conftest import ON_ANY_CORE, Stack, brought_up, dev_config
 from tests.integration.load import Load
 from tests.integration.pulumi_project import Project, docker, free_port, replica, started_at
 
@@ -43,18 +42,9 @@ def duo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     project.pulumi("stack", "init", project.stack)
     for name, key in (("all", "all-clients-" + "a" * 40), ("narrow", NARROW_KEY)):
         project.pulumi("config", "set", "--stack", project.stack, "--secret", "--path", f"api_keys.{name}", key)
-    settings["api_keys"] = _config_of(project)["api_keys"]
-    try:
-        project.up()
-        yield Stack(project, settings)
-    finally:
-        project.pulumi("destroy", "--stack", project.stack, "--yes", "--skip-preview", ok=False)
-        remove_leftovers(project.prefix)
-
-
-def _config_of(project: Project) -> dict[str, Any]:
-    config = yaml.safe_load(project.stack_file.read_text())["config"]
-    return {key.removeprefix("pageindex-stack:"): value for key, value in config.items()}
+    settings["api_keys"] = area_in(project.stack_file, "api_keys")
+    with brought_up(project, settings) as stack:
+        yield stack
 
 
 def narrow(stack: Stack) -> httpx.Client:

@@ -73,6 +73,12 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("gateway.clients.al.models", {**CPU, "gateway": {"clients": {"al": {"models": ["quik"]}}}}, "no such model"),
     ("gateway.clients.al.models", {**ONE, "gateway": {"clients": {"al": {"models": ["chat"]}}}}, "there is one model"),
     ("models.mini.placement", with_models(CARDS, mini={"placement": [[2]]}), "there is no card 2"),
+    (
+        "models.mini.gpu_memory_utilization",
+        with_models(CARDS, large={"placement": [[0]], "gpu_memory_utilization": 0.7},
+                    mini={"model": "smollm2-135m-instruct", "placement": [[0]], "gpu_memory_utilization": 0.7}),
+        "What would fit",
+    ),
 ]  # fmt: skip
 
 
@@ -153,6 +159,23 @@ def test_a_share_that_the_file_says_is_kept_and_the_other_fits_beside_it() -> No
     served = models_of(plan)
     assert served["large"].settings.gpu_memory_utilization == 0.4
     assert 0.45 < served["mini"].settings.gpu_memory_utilization < 0.6
+
+
+def test_a_card_that_is_too_full_is_refused_for_each_model_on_it_and_the_mending_lines_make_it_fit() -> None:
+    file = with_models(SHARED, large={"model": "qwen3-32b-awq"}, mini={"model": "qwen3-8b"})
+    found = refused(file)
+    assert [error.key for error in found] == [f"models.{name}.gpu_memory_utilization" for name in ("large", "mini")]
+    settings, secrets = file, dict(KEYS)
+    for error in found:
+        assert "does not start" in error.reason
+        settings, secrets = apply(error.mend, settings, secrets)
+    plan_stack("s", settings, secrets)
+
+
+def test_a_model_for_which_no_card_is_left_is_told_to_share_one() -> None:
+    [error] = refused(with_models(CARDS, small={"model": "smollm2-135m-instruct"}))
+    assert error.key == "models.small.placement"
+    assert "none of them" in error.reason
 
 
 def test_the_room_for_a_second_copy_is_what_its_neighbours_leave() -> None:
