@@ -62,7 +62,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "path_check": "\n            if ($path_refused) { return 403; }" if _restricted(config) else "",
         # Elsewhere than where a request came in $uri is another one.
         "plain_spelling": "$plain_spelling"
-        if config.models
+        if config.routed
         else '"$request_method $uri$is_args$args $server_protocol"',
         "preflight": "\n        if ($cors_preflight) { return 204; }" if config.cors_origins else "",
         # A body that is nested too deeply for PCRE would be quoted in an alert.

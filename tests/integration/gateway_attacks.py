@@ -40,10 +40,10 @@ def on_app(name: str, request: bytes, status: int) -> Attack:
 
 # Everything that vLLM would answer and that nobody may reach, with a key or without.
 _SHUT_PATHS = """/ /v1 /v1/ /docs /openapi.json /metrics /version /load /ping /tokenize /detokenize /invocations
-/pooling /classify /score /rerank /v1/rerank /v1/score /v1/embeddings /v1/responses/resp_1 /v1/realtime /v1/load_lora_adapter
-/v1/audio/transcriptions /pause /resume /sleep /wake_up /is_sleeping /abort_requests /scale_elastic_ep
-/update_weights /collective_rpc /reset_prefix_cache /server_info /inference/v1/generate /generative_scoring
-/fault_tolerance/apply /status /favicon.ico /.git/config /nginx.conf /index.html /x.jpg
+/pooling /classify /score /rerank /v1/rerank /v1/score /v1/embeddings /v1/responses/resp_1 /v1/realtime
+/v1/load_lora_adapter /v1/audio/transcriptions /pause /resume /sleep /wake_up /is_sleeping /abort_requests
+/scale_elastic_ep /update_weights /collective_rpc /reset_prefix_cache /server_info /inference/v1/generate
+/generative_scoring /fault_tolerance/apply /status /favicon.ico /.git/config /nginx.conf /index.html /x.jpg
 /run/pageindex-stack/gateway-clients.conf"""
 SHUT_PATHS = _SHUT_PATHS.split()
 

@@ -43,6 +43,7 @@ KEYS = {
 UPSTREAM_KEY = "Upstream" * 25
 CONFIG = gw.GatewayConfig(
     vllm_replicas=("vllm-0:8000",),
+    models=(gw.RoutedModel(names=("default", "Org/Only-1B"), repo="Org/Only-1B", max_model_len=2048),),
     app="pageindex:3000",
     server_names=("localhost", "127.0.0.1", "ai.example.com", "[::1]"),
     default_limits=ClientSettings(requests_per_minute=1_000_000, parallel_requests=500),

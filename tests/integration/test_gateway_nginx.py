@@ -72,6 +72,15 @@ def assert_openai_error(body: bytes) -> None:
     assert not any(key in body.decode() for key in (ALICE, UPSTREAM_KEY))
 
 
+def test_the_only_model_can_be_retrieved_by_its_names_and_no_other(gateway) -> None:
+    for name in ("default", "Org/Only-1B"):
+        page = gateway.get(f"/v1/models/{name}", GOOD)
+        assert (page.status, page.json["id"], page.json["max_model_len"]) == (200, name, 2048)
+        assert gateway.get(f"/v1/models/{name}").status == 401
+    for name in ("Default", "org/only-1b", "gpt-4o", "only"):
+        assert gateway.get(f"/v1/models/{name}", GOOD).status == 404
+
+
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name[:60] for attack in ATTACKS])
 def test_a_hostile_request_gets_its_status_and_goes_no_further(
     gateway: Gateway, backend: Backend, attack: Attack

@@ -96,12 +96,14 @@ def plan(stack: str) -> StackPlan:
 
 def host_facts(stack: str) -> dict[str, Any]:
     """What the stack asks of its host, weights and big images aside: the lab's have other sizes than the real ones."""
-    facts = host_checks_args(plan(stack)).facts()
+    planned = plan(stack)
+    facts = host_checks_args(planned, planned.default).facts()
     return {**facts, "images": [IMAGE], "weights": None}
 
 
 def gpu_facts(remote: Remote, stack: str) -> dict[str, Any]:
-    cards = cards_args(plan(stack))
+    planned = plan(stack)
+    cards = cards_args(planned, planned.default)
     assert cards
     return cards.facts([f"{remote.prefix}-vllm-{replica.index}" for replica in cards.replicas])
 

@@ -1,0 +1,24 @@
+"""What several models add to nginx's configuration, and that one model adds none of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from planning.gateway.config import GatewayConfig, RoutedModel
+from planning.gateway.nginx_conf import render_nginx_conf
+
+ONE = RoutedModel(names=("default", "a/b"), repo="a/b", max_model_len=8192)
+TWO = tuple(ONE.model_copy(update={"name": name, "names": (name,)}) for name in ("chat", "quick"))
+OF_SEVERAL = ("$plain_spelling", "$target", "$of_target", "$route", "$model_list", "mirror /", "/-routed")
+
+
+@pytest.mark.parametrize("models", [(), (ONE,)])
+def test_with_one_model_nothing_depends_on_a_body(models: tuple[RoutedModel, ...]) -> None:
+    text = render_nginx_conf(GatewayConfig(models=models))
+    assert [word for word in OF_SEVERAL if word in text] == []
+    assert ("$model_page" in text) is bool(models)
+
+
+def test_with_several_all_of_it_is_there() -> None:
+    text = render_nginx_conf(GatewayConfig(models=TWO))
+    assert [word for word in OF_SEVERAL if word not in text] == []
