@@ -3,7 +3,7 @@
 #   driver|VERSION|CUDA
 #   gpu|UUID|NAME|TOTAL MIB or N/A|CAPACITY MIB|RESERVED MIB|USED MIB|CELSIUS|WATTS|LIMIT W or N/A|COMPUTE CAP|BUS ID
 #   process|UUID|PID|NAME|MIB        one that is not ours
-#   compute|PID|SHARE|0,1            vLLM's
+#   compute|PID|NAME|SHARE|0,1       vLLM's
 
 function in_list(item, list) { return index("," list ",", "," item ",") > 0 }
 function bracket(value) { return value == "N/A" ? "[N/A]" : value }
@@ -21,9 +21,9 @@ $1 == "gpu" {
 }
 $1 == "process" && ($2 in by_uuid) { add_process(by_uuid[$2], $3, $4, $5) }
 $1 == "compute" {
-    count = split($4, of_vllm, ",")
+    count = split($5, of_vllm, ",")
     for (i = 1; i <= count; i++)
-        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, "VLLM::EngineCore", int($3 * (capacity[of_vllm[i]] - reserved[of_vllm[i]])))
+        if (of_vllm[i] in uuid) add_process(of_vllm[i], $2, $3, int($4 * (capacity[of_vllm[i]] - reserved[of_vllm[i]])))
 }
 function add_process(card, pid, what, mib) {
     process_card[processes] = card; process_pid[processes] = pid; process_name[processes] = what

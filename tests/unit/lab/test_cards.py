@@ -146,6 +146,17 @@ def test_a_vllm_fills_its_cards_as_far_as_its_command_line_says(machine: Machine
     assert {len(line) for line in machine.ask().splitlines() if line.startswith(("|", "+"))} == {91}
 
 
+def test_workers_compute_where_vllm_has_them_and_the_engine_above_them_does_not(machine: Machine) -> None:
+    cards.write(machine.directory, "rtx5090x2")
+    machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
+    machine.process(13, "VLLM::Worker_TP", ["VLLM::Worker_TP"], "abc")
+    register = machine.directory / "register" / "abc"
+    register.mkdir(parents=True)
+    (register / "visible").write_text("0,1\n")
+    apps = ("--query-compute-apps=pid,process_name", "--format=csv,noheader")
+    assert machine.ask(*apps) == "13, VLLM::Worker_TP\n" * 2
+
+
 def test_a_process_that_ends_meanwhile_hides_no_other(machine: Machine) -> None:
     cards.write(machine.directory, "single24")
     machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
