@@ -36,6 +36,11 @@ class Machine:
         assert (done.returncode, done.stderr) == (code, ""), done.stdout + done.stderr
         return done.stdout
 
+    def shows_cards(self, container: str, cards: str) -> None:
+        register = self.directory / "register" / container
+        register.mkdir(parents=True)
+        (register / "visible").write_text(f"{cards}\n")
+
     def process(self, pid: int, name: str, command: list[str], container: str) -> None:
         """As /proc shows it."""
         directory = self.directory / "proc" / str(pid)
@@ -136,9 +141,7 @@ def test_a_vllm_fills_its_cards_as_far_as_its_command_line_says(machine: Machine
     machine.process(10, "python3", serve, "abc")
     machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
     machine.process(13, "VLLM::EngineCor", ["VLLM::EngineCore"], "another without cards")
-    register = machine.directory / "register" / "abc"
-    register.mkdir(parents=True)
-    (register / "visible").write_text("1\n")
+    machine.shows_cards("abc", "1")
     half_mib = (32607 - 494) // 2
     apps = ("--query-compute-apps=pid,process_name,used_memory,gpu_uuid", "--format=csv,noheader,nounits")
     assert machine.ask(*apps) == f"12, VLLM::EngineCore, {half_mib}, {cards.card_uuid('rtx5090x2', 1)}\n"
@@ -150,9 +153,7 @@ def test_workers_compute_where_vllm_has_them_and_the_engine_above_them_does_not(
     cards.write(machine.directory, "rtx5090x2")
     machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
     machine.process(13, "VLLM::Worker_TP", ["VLLM::Worker_TP"], "abc")
-    register = machine.directory / "register" / "abc"
-    register.mkdir(parents=True)
-    (register / "visible").write_text("0,1\n")
+    machine.shows_cards("abc", "0,1")
     apps = ("--query-compute-apps=pid,process_name", "--format=csv,noheader")
     assert machine.ask(*apps) == "13, VLLM::Worker_TP\n" * 2
 
@@ -160,9 +161,7 @@ def test_workers_compute_where_vllm_has_them_and_the_engine_above_them_does_not(
 def test_a_process_that_ends_meanwhile_hides_no_other(machine: Machine) -> None:
     cards.write(machine.directory, "single24")
     machine.process(12, "VLLM::EngineCor", ["VLLM::EngineCore"], "abc")
-    register = machine.directory / "register" / "abc"
-    register.mkdir(parents=True)
-    (register / "visible").write_text("0\n")
+    machine.shows_cards("abc", "0")
     gone = machine.directory / "proc" / "13" / "cgroup"
     gone.parent.mkdir()
     gone.symlink_to("nowhere")  # listed, but no longer there to be read
