@@ -33,9 +33,17 @@ from planning.hosts.images import resolve_image
 PAGE = REPOSITORY / "docs" / "bench-gateway.md"
 PLOT = REPOSITORY / "docs" / "bench-gateway.svg"
 ROUNDS, SECONDS = 5, 2
-PARALLEL = (1, 16, 64)
 STREAMS_A_ROUND = 12
-BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "What is the capital of France?"}]})
+
+
+def body_of(size: int) -> str:
+    """A chat of about ``size`` bytes, as a page of a document makes it."""
+    question = {"role": "user", "content": "What is the capital of France?"}
+    fixed = len(json.dumps({"model": MODEL, "messages": [{"role": "system", "content": ""}, question]}))
+    page = "The quick brown fox jumps over the lazy dog. " * (size // 45 + 1)
+    return json.dumps({"model": MODEL, "messages": [{"role": "system", "content": page[: size - fixed]}, question]})
+
+
 # wrk counts in microseconds; a status other than 2xx and a broken connection are errors.
 SCRIPT = """
 wrk.method = "POST"
@@ -50,6 +58,23 @@ done = function(summary, latency, requests)
 end
 """
 OURS, DIRECT, DOCUMENTED, ROUTER, BARE = "this gateway", "direct", "documented nginx", "vllm-router", "bare nginx"
+ROUTED = "this gateway, routed"
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a contestant is sent: bodies of ``size`` bytes over ``parallel`` connections."""
+
+    size: int
+    parallel: int
+
+    def __str__(self) -> str:
+        return f"{'1 kB' if self.size == KB else '1 MB'}, {self.parallel}"
+
+
+KB, MB = 1000, 1_000_000
+ALONE, MANY, LARGE = Traffic(KB, 1), Traffic(KB, 64), Traffic(MB, 4)
+TRAFFIC = (ALONE, Traffic(KB, 16), MANY, LARGE)
 
 
 @dataclass(frozen=True)
@@ -70,7 +95,7 @@ class Streams:
     between_ms: float
 
 
-Loads = dict[tuple[str, int], list[Load]]
+Loads = dict[tuple[str, Traffic], list[Load]]
 
 
 def prepare(current: Step) -> None:
@@ -94,22 +119,22 @@ def measure(current: Step) -> tuple[Loads, dict[str, list[Streams]]]:
             turn = number % len(CONTESTANTS)
             for contestant in (*CONTESTANTS[turn:], *CONTESTANTS[:turn]):
                 current.say(f"round {number} of {ROUNDS}: {contestant.name}")
-                found = {parallel: load(contestant, parallel) for parallel in PARALLEL}
+                found = {traffic: load(contestant, traffic) for traffic in TRAFFIC}
                 streamed = stream(contestant)
                 if number:
-                    for parallel, each in found.items():
-                        loads[contestant.name, parallel].append(each)
+                    for traffic, each in found.items():
+                        loads[contestant.name, traffic].append(each)
                     streams[contestant.name].append(streamed)
     return loads, streams
 
 
-def load(contestant: Contestant, parallel: int) -> Load:
+def load(contestant: Contestant, traffic: Traffic) -> Load:
     headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in contestant.headers.items())
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(SCRIPT % (BODY, headers))
+        script.write(SCRIPT % (body_of(traffic.size), headers))
         script.flush()
         done = subprocess.run(
-            ["wrk", "-t1", f"-c{parallel}", f"-d{SECONDS}s", "--timeout", "10s", "-s", script.name,
+            ["wrk", "-t1", f"-c{traffic.parallel}", f"-d{SECONDS}s", "--timeout", "10s", "-s", script.name,
              f"http://127.0.0.1:{contestant.port}/v1/chat/completions"],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
@@ -142,14 +167,15 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
-def added_ms(loads: Loads, name: str, percentile: str, parallel: int = 1) -> float:
-    """Median over the rounds of the difference to direct in the same round."""
-    pairs = zip(loads[name, parallel], loads[DIRECT, parallel], strict=True)
-    return median([getattr(its, percentile) - getattr(direct, percentile) for its, direct in pairs])
+def added_ms(loads: Loads, name: str, percentile: str, to: str = DIRECT, traffic: Traffic = ALONE) -> float:
+    """Median over the rounds of the difference to another one, as a rule to direct, in the same round."""
+    pairs = zip(loads[name, traffic], loads[to, traffic], strict=True)
+    return median([getattr(its, percentile) - getattr(other, percentile) for its, other in pairs])
 
 
-def factor(loads: Loads, name: str, other: str, parallel: int) -> float:
-    pairs = zip(loads[name, parallel], loads[other, parallel], strict=True)
+def factor(loads: Loads, name: str, other: str, traffic: Traffic = MANY) -> float:
+    """Median over the rounds of its requests a second, as a part of another one's."""
+    pairs = zip(loads[name, traffic], loads[other, traffic], strict=True)
     return median([its.per_s / others.per_s for its, others in pairs])
 
 
@@ -157,11 +183,11 @@ def rows(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
     lines = []
     for contestant in CONTESTANTS:
         name = contestant.name
-        own = [each for parallel in PARALLEL for each in loads[name, parallel]]
+        own = [each for traffic in TRAFFIC for each in loads[name, traffic]]
         first = median([its.first_byte_ms - direct.first_byte_ms
                         for its, direct in zip(streams[name], streams[DIRECT], strict=True)])  # fmt: skip
         between = median([each.between_ms for each in streams[name]])
-        rates = " | ".join(f"{median([each.per_s for each in loads[name, parallel]]):,.0f}" for parallel in PARALLEL)
+        rates = " | ".join(f"{median([each.per_s for each in loads[name, traffic]]):,.0f}" for traffic in TRAFFIC)
         lines.append(
             f"| {name} | {added_ms(loads, name, 'p50_ms'):+.3f} | {added_ms(loads, name, 'p99_ms'):+.3f} "
             f"| {first:+.2f} | {between:.2f} | {rates} | {sum(each.errors for each in own)} |"
@@ -177,6 +203,9 @@ def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
         ours = of(OURS)
         return f"| {goal} | {shown.format(ours)} | {'met' if met(ours) else 'missed'} | {shown.format(of(BARE))} |"
 
+    def own(goal: str, met: Callable[[float], bool], shown: str, value: float) -> str:
+        return f"| {goal} | {shown.format(value)} | {'met' if met(value) else 'missed'} | – |"
+
     def slower(name: str) -> float:
         pairs = zip(streams[name], streams[DIRECT], strict=True)
         return median([its.between_ms / direct.between_ms - 1 for its, direct in pairs])
@@ -186,14 +215,22 @@ def goals(loads: Loads, streams: dict[str, list[Streams]]) -> list[str]:
         row(f"added p50 at most half of vllm-router's {router:.3f} ms", lambda x: x <= router / 2, "{:.3f} ms",
                 lambda name: added_ms(loads, name, "p50_ms")),
         row("at least twice vllm-router's requests a second at 64", lambda x: x >= 2, "{:.1f} times",
-                lambda name: factor(loads, name, ROUTER, 64)),
+                lambda name: factor(loads, name, ROUTER)),
         row("at least 2.5 times the documented nginx's at 64", lambda x: x >= 2.5, "{:.1f} times",
-                lambda name: factor(loads, name, DOCUMENTED, 64)),
+                lambda name: factor(loads, name, DOCUMENTED)),
+        own("at least 80 % of bare nginx's requests a second at 64", lambda x: x >= 0.8, "{:.0%}",
+                factor(loads, OURS, BARE)),
+        own("routed by model: at most 0.15 ms more than with one model, p50 of 1 kB", lambda x: x <= 0.15, "{:+.3f} ms",
+                added_ms(loads, ROUTED, "p50_ms", OURS)),
+        own("routed by model: at least 75 % of the requests a second with one model, at 64", lambda x: x >= 0.75,
+                "{:.0%}", factor(loads, ROUTED, OURS)),
+        own("routed by model: the same with bodies of 1 MB, at 4", lambda x: x >= 0.75, "{:.0%}",
+                factor(loads, ROUTED, OURS, LARGE)),
     ]  # fmt: skip
 
 
 def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
-    head = " | ".join(f"requests/s at {parallel}" for parallel in PARALLEL)
+    head = " | ".join(f"requests/s: {traffic}" for traffic in TRAFFIC)
     return "\n".join([
         "# Measured: the gateway",
         "",
@@ -202,10 +239,11 @@ def page(loads: Loads, streams: dict[str, list[Streams]], busy: float) -> str:
         f"{SECONDS} s for each load, everything on loopback of one machine, so that the load generator (wrk), the "
         "contestant and the backend share its cores.",
         "The backend answers a chat at once, and streams 16 pieces, one every 5 ms. Added is against direct in the "
-        "same round, one request at a time; the figures are medians over the rounds.",
+        "same round, one request of 1 kB at a time; the figures are medians over the rounds. Requests a second stand "
+        "under the size of their bodies and their number at once.",
         "",
         f"| who | added p50, ms | added p99, ms | added to the first byte, ms | between pieces, ms | {head} | errors |",
-        f"| --- | ---: | ---: | ---: | ---: | {' | '.join('---:' for _ in PARALLEL)} | ---: |",
+        f"| --- | ---: | ---: | ---: | ---: | {' | '.join('---:' for _ in TRAFFIC)} | ---: |",
         *rows(loads, streams),
         "",
         *(f"- {each.name}: {each.about}" for each in CONTESTANTS),
@@ -233,7 +271,7 @@ def main(arguments: list[str]) -> int:
     PAGE.write_text(text, encoding="utf-8")
     bars = {
         each.name: (
-            median([one.per_s for one in loads[each.name, 64]]),
+            median([one.per_s for one in loads[each.name, MANY]]),
             added_ms(loads, each.name, "p50_ms"),
         )
         for each in CONTESTANTS

@@ -29,6 +29,7 @@ ROUTERS = ("vllm-router==0.1.17", "litellm[proxy]==1.105.3")
 VENV = cache() / "bench-gateway"
 BACKEND_PORT, STREAM_PORT = 18600, 18601
 OURS_PORT, DOCUMENTED_PORT, VLLM_ROUTER_PORT, LITELLM_PORT, BARE_PORT = 18610, 18620, 18630, 18640, 18650
+ROUTED_PORT = 18660
 MODEL = "default"
 KEY = "bench-" + "k" * 58
 BACKEND_KEY = "backend-" + "k" * 56
@@ -68,6 +69,7 @@ pid /tmp/nginx.pid;
 events { worker_connections 1024; }
 http {
     default_type application/octet-stream;
+    client_max_body_size 2m;  # the guide leaves it at 1m, which a body of 1 MB and its JSON may exceed
     log_format main '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
                     '"$http_user_agent" "$http_x_forwarded_for"';
     access_log /dev/stdout main;
@@ -85,7 +87,8 @@ events { worker_connections 4096; }
 http {
     access_log off;
     keepalive_requests 100000000;
-    client_body_buffer_size 512k;
+    client_max_body_size 2m;
+    client_body_buffer_size 2m;  # no body touches a disk
 %s
 }
 """
@@ -136,6 +139,8 @@ CONTESTANTS = (
     Contestant("direct", BACKEND_PORT, "the backend itself", {"Authorization": f"Bearer {BACKEND_KEY}"}),
     Contestant("this gateway", OURS_PORT, "as deployed: 20 keys, limits, log, metrics, sessions",
                {"Authorization": f"Bearer {KEY}"}),
+    Contestant("this gateway, routed", ROUTED_PORT, "the same with three models: the body's `model` decides",
+               {"Authorization": f"Bearer {KEY}"}),
     Contestant("bare nginx", BARE_PORT, "kept connections and nothing else: no key, no limit, no log; the floor"),
     Contestant("documented nginx", DOCUMENTED_PORT, "the configuration of vLLM's guide, without keys"),
     Contestant("vllm-router", VLLM_ROUTER_PORT, f"{ROUTERS[0]}, policy round_robin, without keys"),
@@ -144,15 +149,24 @@ CONTESTANTS = (
 )  # fmt: skip
 
 
-def ours() -> dict[str, str]:
+LIMITS = {"bench": ClientSettings(requests_per_minute=60_000_000, parallel_requests=1000)}
+BACKEND_ADDRESS = f"127.0.0.1:{BACKEND_PORT}"
+ONE_MODEL = gw.GatewayConfig(vllm_replicas=(BACKEND_ADDRESS,), clients=LIMITS)
+SEVERAL_MODELS = gw.GatewayConfig(
+    models=tuple(
+        gw.RoutedModel(name=name, names=(name, *more), repo=f"bench/{name}", max_model_len=8192,
+                       replicas=(BACKEND_ADDRESS,))
+        for name, *more in (("small",), ("large", MODEL), ("pictures",))
+    ),
+    clients=LIMITS,
+)  # fmt: skip
+
+
+def ours(config: gw.GatewayConfig, port: int) -> dict[str, str]:
     """The gateway's files as they are deployed, on ports that nobody has and without the app."""
     clients = {f"client-{number}": f"key-{number:02}-" + "x" * 57 for number in range(19)} | {"bench": KEY}
-    config = gw.GatewayConfig(
-        vllm_replicas=(f"127.0.0.1:{BACKEND_PORT}",),
-        clients={"bench": ClientSettings(requests_per_minute=60_000_000, parallel_requests=1000)},
-    )
     conf = render_nginx_conf(config)
-    for inside, outside in ((gw.API_PORT, OURS_PORT), (gw.STATUS_PORT, OURS_PORT + 2), (gw.INNER_PORT, OURS_PORT + 3)):
+    for inside, outside in ((gw.API_PORT, port), (gw.STATUS_PORT, port + 2), (gw.INNER_PORT, port + 3)):
         conf = conf.replace(str(inside), str(outside))
     return {
         **gateway_files(config),
@@ -176,7 +190,8 @@ def running() -> Iterator[None]:
         stack.enter_context(_process([sys.executable, str(Path(__file__).with_name("gateway_backend.py")),
                                       str(STREAM_PORT)], folder / "stream.log"))  # fmt: skip
         stack.enter_context(_nginx({"nginx.conf": backend}, ["nginx", "-e", "stderr", "-c"]))
-        stack.enter_context(_gateway())
+        stack.enter_context(_gateway(ours(ONE_MODEL, OURS_PORT)))
+        stack.enter_context(_gateway(ours(SEVERAL_MODELS, ROUTED_PORT)))
         stack.enter_context(_nginx({"nginx.conf": documented}, ["nginx", "-e", "stderr", "-c"]))
         stack.enter_context(_nginx({"nginx.conf": bare}, ["nginx", "-e", "stderr", "-c"]))
         router = [str(VENV / "bin/vllm-router"), "--host", "127.0.0.1", "--port", str(VLLM_ROUTER_PORT),
@@ -216,10 +231,10 @@ def _process(command: list[str], log: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _gateway() -> Iterator[None]:
+def _gateway(files: dict[str, str]) -> Iterator[None]:
     """As deployed, with the container beside it that counts its requests."""
     in_memory = ("--opt", "type=tmpfs", "--opt", "device=tmpfs", "--opt", f"o=size={gw.METRICS_MIB}m,mode=1777")
-    with _named("bench-gateway-metrics", *in_memory) as name, _nginx(ours(), None, lines_volume=name):
+    with _named("bench-gateway-metrics", *in_memory) as name, _nginx(files, None, lines_volume=name):
         _docker("create", "--name", name, "--user", gw.USER, "--cap-drop", "ALL", "-v", f"{name}:{gw.METRICS_DIR}",
                 "--entrypoint", "python", resolve_image("python"), f"/{gw.METRICS_SCRIPT}")  # fmt: skip
         _start(name, {gw.METRICS_SCRIPT: script(gw.METRICS_SCRIPT)}, "/")
@@ -232,7 +247,8 @@ def _nginx(files: dict[str, str], command: list[str] | None, lines_volume: str |
     start = [*command, f"{FILES_PATH}/nginx.conf"] if command else list(gw.START)
     logs = LogLimits()
     limits = ("--log-opt", f"max-size={logs.max_mib}m", "--log-opt", f"max-file={logs.max_files}")
-    mounts = [part for path in (STATE_DIR, "/tmp") for part in ("--tmpfs", f"{path}:mode=1777")]  # noqa: S108
+    writable = (STATE_DIR, "/tmp", "/var/cache/nginx")  # noqa: S108 (of the container)
+    mounts = [part for path in writable for part in ("--tmpfs", f"{path}:mode=1777")]
     mounts += ["-v", f"{lines_volume}:{gw.METRICS_DIR}"] if lines_volume else []
     with _named("bench-gateway") as name:
         _docker("create", "--name", name, "--network", "host", "--user", gw.USER, "--read-only", "--cap-drop", "ALL",

@@ -35,7 +35,7 @@ def _bars(title: str, values: Mapping[str, tuple[float, str]], top: int) -> list
     for number, (name, (value, label)) in enumerate(values.items()):
         y = top + 28 + number * (BAR + GAP)
         width = max(value / largest * (WIDTH - LEFT - 110), 1.0)
-        colour = OURS if name == "this gateway" else OTHERS
+        colour = OURS if name.startswith("this gateway") else OTHERS
         parts += [
             f'<text x="{LEFT - 10}" y="{y + 16}" text-anchor="end" fill="{INK}">{name}</text>',
             f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2" fill="{colour}"/>',

@@ -139,6 +139,8 @@ class GatewaySettingsArgs(TypedDict, total=False):
     affinity: Optional[str]
     """`session`: requests with the same X-Session-Id go to the same vLLM server while it is well, so that it finds
     their beginning in its cache. All others go where the fewest requests run. One of: none, session."""
+    tokenize: Optional[bool]
+    """Opens /tokenize and /detokenize, for clients that count a text's tokens before they send it."""
     networks: Optional[list[str]]
     """Docker networks of other projects on the host that the gateway joins: their containers reach it by its name,
     with a key. They have to be there already."""

@@ -40,6 +40,8 @@ ROUTES: Mapping[Task, tuple[str, ...]] = {
     "embedding": ("/v1/embeddings",),
     "rerank": ("/v1/rerank", "/v1/score"),
 }
+# What every model answers, where a stack turns it on.
+TOKENIZER_ROUTES = ("/tokenize", "/detokenize")
 RoutePath = Annotated[str, StringConstraints(pattern=r"^(?:/[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
 Upstream = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[1-9][0-9]{0,4}$")]
 ServerName = Annotated[

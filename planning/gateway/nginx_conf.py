@@ -171,7 +171,12 @@ def _which_model(config: GatewayConfig) -> list[str]:
     if not config.routed:
         return [*logged_model(API_PORT), *pages]
     lists = model_lists(config.models, config.clients)
-    return [*routed_model(config.models, config.clients), *target_names(config.models), *pages, *lists]
+    return [
+        *routed_model(config.models, config.clients, config.post_paths),
+        *target_names(config.models),
+        *pages,
+        *lists,
+    ]
 
 
 def _outage(config: GatewayConfig) -> list[str]:

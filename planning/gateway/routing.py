@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
-from planning.gateway.config import ROUTES, RoutedModel
+from planning.gateway.config import ROUTES, TOKENIZER_ROUTES, RoutedModel
 from planning.gateway.errors import error_body
 from planning.gateway.replicas import STATE_DIR, outage_conf, outage_variable, replicas_conf
 from planning.settings.gateway import ClientSettings
@@ -57,9 +57,16 @@ def logged_model(api_port: int) -> list[str]:
     ]
 
 
-def routed_model(models: Sequence[RoutedModel], clients: Mapping[str, ClientSettings]) -> list[str]:
+def routed_model(
+    models: Sequence[RoutedModel], clients: Mapping[str, ClientSettings], open_paths: Sequence[str]
+) -> list[str]:
     """`$model`, the model `$target` that it names, and whether it is refused to the client or on the path."""
-    answered = [f'    "{model.name} {path}" 0;' for model in models for path in ROUTES[model.task]]
+    answered = [
+        f'    "{model.name} {path}" 0;'
+        for model in models
+        for path in (*ROUTES[model.task], *TOKENIZER_ROUTES)
+        if path in open_paths
+    ]
     return [
         "# What a body says of its model. Looked up when the body is there, in /-routed, and never before.",
         "map $request_body $model {",

@@ -41,8 +41,9 @@ def gateway_config(
     return nginx.GatewayConfig(
         app=app,
         models=tuple(models),
-        post_paths=tuple(
-            dict.fromkeys(path for task, paths in nginx.ROUTES.items() if task in tasks for path in paths)
+        post_paths=(
+            *dict.fromkeys(path for task, paths in nginx.ROUTES.items() if task in tasks for path in paths),
+            *(nginx.TOKENIZER_ROUTES if settings.tokenize else ()),
         ),
         server_names=(*server_names(settings), gateway_container(prefix)),  # the latter to another stack's app
         clients=settings.clients,

@@ -141,6 +141,11 @@ class GatewaySettings(SettingsBase):
         "that it finds their beginning in its cache. All others go where the fewest requests run.",
         examples=["session"],
     )
+    tokenize: bool = Field(
+        False,
+        description="Opens /tokenize and /detokenize, for clients that count a text's tokens before they send it.",
+        examples=[True],
+    )
     networks: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{1,63}$")]] = Field(
         default_factory=list,
         description="Docker networks of other projects on the host that the gateway joins: their containers reach it "

@@ -37,7 +37,7 @@ def duo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "quick": {**SMALL, "rollout": "blue-green"},
     }
     settings["default_model"] = "chat"
-    settings["gateway"]["clients"] = {"narrow": {"models": ["quick"]}}
+    settings["gateway"] |= {"clients": {"narrow": {"models": ["quick"]}}, "tokenize": True}
     project.write_stack_file(settings)
     project.pulumi("stack", "init", project.stack)
     for name, key in (("all", "all-clients-" + "a" * 40), ("narrow", NARROW_KEY)):
@@ -96,6 +96,16 @@ def test_openais_client_lists_and_retrieves_models_and_speaks_responses(duo: Sta
             client.models.retrieve("gpt-4o")
         said = client.responses.create(model="quick", input="What is the capital of France?", max_output_tokens=64)
         assert EXPECTED_WORD in said.output_text.lower()
+
+
+def test_each_model_counts_tokens_for_those_who_may_use_it(duo: Stack) -> None:
+    api = duo.client("api_url")
+    for model, longest in (("chat", 8192), ("quick", 4096)):
+        cut = api.post("/tokenize", json={"model": model, "prompt": "A lease of a warehouse."}).json()
+        assert (cut["count"], cut["max_model_len"]) == (len(cut["tokens"]), longest)
+        joined = api.post("/detokenize", json={"model": model, "tokens": cut["tokens"]}).json()
+        assert "lease of a warehouse" in joined["prompt"]
+    assert narrow(duo).post("/tokenize", json={"model": "chat", "prompt": "x"}).status_code == 403
 
 
 def test_a_body_that_names_no_model_reaches_none(duo: Stack) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from planning.gateway.config import GatewayConfig, RoutedModel
 from planning.gateway.nginx_conf import render_nginx_conf
+from planning.services.gateway import gateway_config
+from planning.settings.gateway import GatewaySettings
 
 ONE = RoutedModel(names=("default", "a/b"), repo="a/b", max_model_len=8192)
 TWO = tuple(ONE.model_copy(update={"name": name, "names": (name,)}) for name in ("chat", "quick"))
@@ -22,3 +24,14 @@ def test_with_one_model_nothing_depends_on_a_body(models: tuple[RoutedModel, ...
 def test_with_several_all_of_it_is_there() -> None:
     text = render_nginx_conf(GatewayConfig(models=TWO))
     assert [word for word in OF_SEVERAL if word not in text] == []
+
+
+@pytest.mark.parametrize("models", [(ONE,), TWO])
+def test_the_tokenizer_is_open_only_where_a_stack_turns_it_on(models: tuple[RoutedModel, ...]) -> None:
+    shut, opened = (
+        render_nginx_conf(gateway_config(GatewaySettings(tokenize=on), "s", None, models)) for on in (False, True)
+    )
+    assert "tokenize" not in shut
+    assert opened.count("location = /tokenize {") == opened.count("location = /detokenize {") == 2, "and for the app"
+    routes = [f'"{model.name} /tokenize" 0;' in opened for model in TWO]
+    assert routes == [models is TWO] * 2
