@@ -122,7 +122,7 @@ def start_by_hand(vllm: str) -> float:
     ]  # fmt: skip
     copy += [part for mount in host["Binds"] or [] for part in ("--volume", mount)]
     for mount in host.get("Mounts") or []:
-        copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']},readonly"]
+        copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']}{',readonly' * mount.get('ReadOnly', False)}"]
     copy += [part for target, options in host["Tmpfs"].items() for part in ("--tmpfs", f"{target}:{options}")]
     copy += [part for variable in config["Env"] for part in ("--env", variable)]
     command("docker", "stop", vllm)
