@@ -13,11 +13,11 @@ from host_access.outcome import CheckFailed
 from planning.services.compile_caches import CACHES_PATH
 
 NEW = "new"
-# As vLLM's own user: what it can't read is not its own either.
+# As vLLM's own user: what it can't read is not its own either. Modes below do not matter where nobody else gets in.
 _LOOK = f"""
 set -eu
 if [ "$(stat -c %u "$0")" = 0 ] && inside=$(ls -A "$0") && [ -z "$inside" ]; then echo {NEW}; exit; fi
-find "$0" ! -type l '(' ! -user "$(id -u)" -o -perm /022 ')' -printf '%p belongs to user %U and has mode %m' -quit
+find "$0" '(' ! -user "$(id -u)" -o -path "$0" -perm /022 ')' -printf '%p belongs to user %U and has mode %m' -quit
 """
 
 
