@@ -1,4 +1,4 @@
-"""`make bench-dev`: no-op runs, time to ready and the gateway's latency on the dev stack, as a table in docs/."""
+"""`make bench-dev`: no-op runs, times to ready and the gateway's latency on the dev stack, as a table in docs/."""
 
 from __future__ import annotations
 
@@ -11,19 +11,22 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from host_access.docker_host import DockerHost
 from machine.console import StepFailed, main_guard, step
 from machine.paths import REPOSITORY
 from planning.gateway.replicas import STATE_DIR, memory_file
 from planning.hosts.images import resolve_image
-from planning.hosts.names import gateway_container, internal_network, prefix_of
+from planning.hosts.names import STACK_LABEL, gateway_container, internal_network, prefix_of
+from planning.services.compile_caches import CACHES_PATH
 from quickstart.environment import environment
 from quickstart.pulumi import outputs
+from rollout.caches import own_caches
 
 STACK = "dev"
 PREFIX = prefix_of(STACK)
@@ -111,8 +114,46 @@ def replica() -> str:
     return command("docker", "ps", *filters, "--format", "{{.Names}}").strip()
 
 
-def start_by_hand(vllm: str) -> float:
-    """Stop this replica and run a copy of it; seconds from `docker run` until its first token."""
+def kept_code() -> list[tuple[str, str, str]]:
+    """Starts with an empty volume for what is compiled, and with what such a start left in it."""
+    rows = []
+    vllm = replica()
+    details = json.loads(command("docker", "inspect", vllm))[0]
+    ways: dict[str, tuple[str, ...]] = {"as the stack has it": ()}
+    if "--enforce-eager" in details["Config"]["Cmd"] and has_compiler(details["Image"]):
+        ways["compiled"] = ("--enforce-eager",)
+    volume = f"{PREFIX}-bench-caches"
+    with step("First start and second start") as current:
+        for number, (way, without) in enumerate(ways.items()):
+            first, second = [], []
+            for turn in range(START_ROUNDS):
+                current.progress(number * START_ROUNDS + turn, len(ways) * START_ROUNDS, "rounds")
+                command("docker", "volume", "create", "--label", f"{STACK_LABEL}={PREFIX}", volume)
+                try:
+                    mounts = [{"Name": volume, "Destination": CACHES_PATH}]
+                    own_caches(DockerHost(), {**details, "Mounts": mounts})
+                    first.append(start_by_hand(vllm, caches=volume, without=without))
+                    second.append(start_by_hand(vllm, caches=volume, without=without))
+                finally:
+                    command("docker", "volume", "rm", "--force", volume)
+            ratio = statistics.median(second) / statistics.median(first)
+            rows.append((f"first start, {way}: nothing is kept yet", spread(first, "s"), ""))
+            rows.append((f"second start, {way}", spread(second, "s"), f"{ratio:.2f} × the first"))
+    command("docker", "start", vllm)
+    return rows
+
+
+def has_compiler(image: str) -> bool:
+    """Whether Inductor finds what it compiles C++ with: the lab's image has none, vLLM's has one."""
+    look = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", "command -v g++"]
+    return subprocess.run(look, env=environment(), capture_output=True, check=False).returncode == 0
+
+
+def start_by_hand(vllm: str, *, caches: str = "", without: Sequence[str] = ()) -> float:
+    """Stop this replica and run a copy of it; seconds from `docker run` until its first token.
+
+    ``caches`` is another volume for what is compiled, and ``without`` are flags that the copy does not get.
+    """
     details = json.loads(command("docker", "inspect", vllm))[0]
     config, host = details["Config"], details["HostConfig"]
     copy = [
@@ -120,15 +161,17 @@ def start_by_hand(vllm: str) -> float:
         "--user", config["User"], "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true",
         "--shm-size", str(host["ShmSize"]), "--memory", str(host["Memory"]), "--memory-swap", str(host["MemorySwap"]),
     ]  # fmt: skip
-    copy += [part for mount in host["Binds"] or [] for part in ("--volume", mount)]
-    for mount in host.get("Mounts") or []:
-        copy += ["--mount", f"type=volume,src={mount['Source']},dst={mount['Target']},readonly"]
+    for mount in details["Mounts"]:
+        if mount["Type"] != "tmpfs":
+            source = mount.get("Name") or mount["Source"]
+            source = caches if caches and mount["Destination"] == CACHES_PATH else source
+            copy += ["--volume", f"{source}:{mount['Destination']}:{'rw' if mount['RW'] else 'ro'}"]
     copy += [part for target, options in host["Tmpfs"].items() for part in ("--tmpfs", f"{target}:{options}")]
     copy += [part for variable in config["Env"] for part in ("--env", variable)]
     command("docker", "stop", vllm)
     try:
         started = time.monotonic()
-        command(*copy, config["Image"], *config["Cmd"])
+        command(*copy, config["Image"], *(word for word in config["Cmd"] if word not in without))
         probe = ["docker", "exec", f"{vllm}-by-hand", "sh", "/run/pageindex-stack/probe.sh"]
         deadline = time.monotonic() + 600
         while subprocess.run(probe, env=environment(), capture_output=True, check=False).returncode != 0:
@@ -213,7 +256,7 @@ def write(rows: list[tuple[str, str, str]]) -> str:
 
 def main() -> int:
     outputs(STACK)
-    print(write([*no_op(), *gateway_latency(), *time_to_ready()]))
+    print(write([*no_op(), *gateway_latency(), *time_to_ready(), *kept_code()]))
     return 0
 
 

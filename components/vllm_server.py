@@ -13,12 +13,14 @@ from pulumi_command import local
 
 from components.command import roll_out
 from components.config_files import ConfigFiles
+from components.container import label_args, labels
 from components.gateway import GatewayHandle
 from components.service_container import FILES_LABEL, service_container, service_files
 from planning.hosts.names import SERVED_LABEL, STABLE_ALIAS
 from planning.hosts.ssh import HostAddress
 from planning.memory.placement import Replica
 from planning.rules.modes import RolloutMode
+from planning.services.compile_caches import CACHES, CPU, caches_key, caches_volume
 from planning.services.service import FILES_VOLUME, Service, Volume
 from planning.services.vllm import AUTH_HEADER_FILE, CONFIG_FILE, MODELS_VOLUME, STOP_MARGIN_S, vllm_service
 from planning.settings.model import InlineModel
@@ -40,6 +42,8 @@ class VllmServerArgs:
     network_name: pulumi.Input[str]
     api_key: pulumi.Input[str]
     replicas: Sequence[Replica] = (Replica(index=0, cards=()),)
+    card: str = ""
+    """Kind of card, for which code is compiled; empty on the CPU."""
     served: str = ""
     """The model's name where the stack serves several; the replicas carry it."""
     names: Sequence[str] = ()
@@ -159,6 +163,7 @@ class VllmServer(pulumi.ComponentResource):
         self, name: str, replica: Replica, args: VllmServerArgs, image: docker.RemoteImage, files: ConfigFiles
     ) -> docker.Container:
         settings, service = args.settings, args.service(replica)
+        caches = self._caches(name, replica, args)
         source = {key: value for key, value in args.model_mount.items() if key in {"volume_name", "host_path"}}
         return service_container(
             f"{args.prefix}-{replica.alias}",  # what the container's name starts with
@@ -167,7 +172,11 @@ class VllmServer(pulumi.ComponentResource):
             host_name=None,
             image=image.image_id,
             networks={"internal": args.network_name},
-            mounts={MODELS_VOLUME: source, FILES_VOLUME: {"volume_name": files.host_name}},
+            mounts={
+                MODELS_VOLUME: source,
+                FILES_VOLUME: {"volume_name": files.host_name},
+                CACHES.name: {"volume_name": caches.name},
+            },
             labelled={
                 FILES_LABEL: files.digest,
                 "pageindex-stack.model": json.dumps([args.model.repo, args.model.revision]),
@@ -189,4 +198,19 @@ class VllmServer(pulumi.ComponentResource):
                 depends_on=[*args.wait_for, files],
                 aliases=[pulumi.Alias(name=f"{name}-{replica.index}-container")],
             ),
+        )
+
+    def _caches(self, name: str, replica: Replica, args: VllmServerArgs) -> docker.Volume:
+        """What a replica compiles. A rollout gives it to vLLM's user, and looks at it before each start.
+
+        Another image or kind of card is another resource, not this one replaced: the old one goes when nobody mounts it
+        any more, and one that is wanted again after a failure is still the same.
+        """
+        key = caches_key(args.image, args.card)
+        marks = {"pageindex-stack.image": args.image, "pageindex-stack.card": args.card or CPU}
+        return docker.Volume(
+            f"{name}-{replica.index}-caches-{key}",
+            name=caches_volume(args.prefix, replica, args.image, args.card),
+            labels=label_args({**labels(args.prefix, "vllm", key), **marks}),
+            opts=pulumi.ResourceOptions(parent=self),
         )

@@ -111,6 +111,26 @@ class DockerHost:
         """Run a command inside, to the end, whatever its exit code; ``text`` goes to its standard input."""
         return self._run("exec", "--interactive", name, *command, text=text or "", timeout_s=timeout_s)
 
+    def run_once(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        user: str,
+        volumes: Mapping[str, str],
+        capability: str | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in a container of its own, without network or writable root; ``volumes`` maps names to paths.
+
+        To the end, whatever its exit code.
+        """
+        program, *arguments = command
+        limits = ["--rm", "--pull", "never", "--network", "none", "--read-only", "--cap-drop", "ALL"]
+        limits += ["--cap-add", capability] if capability else []
+        limits += ["--security-opt", "no-new-privileges", "--user", user, "--entrypoint", program]
+        limits += [part for name, path in volumes.items() for part in ("--volume", f"{name}:{path}")]
+        return self._run("run", *limits, image, *arguments)
+
     def read_file(self, container: str, path: str) -> str:
         """A text file as the container's own processes see it; empty if there is none."""
         done = self._run("exec", container, "cat", path)

@@ -21,6 +21,7 @@ from planning.gateway.replicas import (
     replicas_conf,
 )
 from planning.hosts.names import FILES_PATH, SERVED_LABEL, STACK_LABEL, VLLM_PORT
+from rollout.caches import own_caches
 from rollout.facts import Facts, Replica
 from rollout.model_check import check_model
 
@@ -33,6 +34,10 @@ class Replicas(Protocol):
     """The replicas of one stack and the gateway before them."""
 
     def all(self) -> list[Replica]: ...
+    def look_before_start(self, replica: Replica) -> None:
+        """CheckFailed if it must not be started."""
+        ...
+
     def start(self, replica: Replica) -> None: ...
     def retire(self, replica: Replica) -> None:
         """Stop it, and keep Docker from starting it again."""
@@ -67,7 +72,7 @@ class DockerReplicas:
     def __init__(self, facts: Facts):
         self._facts = facts
         self._host = DockerHost(facts.docker_host)
-        self._models: dict[str, str] = {}
+        self._looked_at: set[str] = set()
 
     def all(self) -> list[Replica]:
         marks = {STACK_LABEL: self._facts.prefix, "pageindex-stack.component": "vllm"}
@@ -76,7 +81,13 @@ class DockerReplicas:
         found = ((details, _slot(details)) for details in ours)
         return [_as_replica(details, slot) for details, slot in found if slot is not None]
 
+    def look_before_start(self, replica: Replica) -> None:
+        if replica.name not in self._looked_at:
+            own_caches(self._host, self._host.container(replica.name))
+            self._looked_at.add(replica.name)
+
     def start(self, replica: Replica) -> None:
+        self.look_before_start(replica)
         self._host.set_restart(replica.name, self._facts.restart)
         self._host.start(replica.name)
 

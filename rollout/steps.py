@@ -36,6 +36,8 @@ class Rollout:
                 got="none of that name in this stack",
                 do="pulumi up --refresh",
             )
+        if not new.running:
+            self.host.look_before_start(new)  # while whoever serves still does
         others = [each for each in replicas if each.slot == new.slot and each.name != new.name]
         members = [member.address for member in self._slots().get(new.slot, ())]
         previous = _previous(others, members)

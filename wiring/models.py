@@ -178,6 +178,7 @@ def vllm_args(
         network_name=network.network_name,
         api_key=vllm_key,
         replicas=served.replicas,
+        card=served.card.name if served.card else "",
         served=served.name,
         names=served.names if served.name else (),
         wait_for=weights.verified,

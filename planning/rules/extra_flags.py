@@ -47,7 +47,7 @@ OWNED_VARIABLES = {
     "HUGGING_FACE_HUB_TOKEN": "hf_token", "HF_ENDPOINT": "model_cache.endpoint", "NCCL_P2P_DISABLE": "vllm.nccl.p2p",
     "NCCL_IB_DISABLE": "vllm.nccl.infiniband", "NCCL_SHM_DISABLE": "vllm.nccl.shared_memory",
     "NCCL_DEBUG": "vllm.nccl.debug", "VLLM_MAX_N_SEQUENCES": "vllm", "VLLM_HOST_IP": "gateway",
-    "VLLM_PORT": "gateway",
+    "VLLM_PORT": "gateway", "VLLM_CACHE_ROOT": "vllm", "TRITON_CACHE_DIR": "vllm", "TORCHINDUCTOR_CACHE_DIR": "vllm",
 }  # fmt: skip
 FORBIDDEN_VARIABLES = {
     "HF_HUB_OFFLINE": "the server must not reach the hub",

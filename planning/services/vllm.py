@@ -8,6 +8,7 @@ from pathlib import Path
 
 from planning.hosts.names import FILES_PATH, STABLE_ALIAS, weights_directory
 from planning.memory.placement import Replica
+from planning.services.compile_caches import CACHES
 from planning.services.service import FILES_VOLUME, Health, LogLimits, Scratch, Service, Volume, stable_hash
 from planning.services.vllm_command import vllm_command, vllm_environment
 from planning.settings.model import InlineModel, Task
@@ -64,7 +65,7 @@ def vllm_service(
         environment=environment,
         files={PROBE_FILE: probe(names[0] if names else STABLE_ALIAS, model.task)},
         secret_files=frozenset({CONFIG_FILE, AUTH_HEADER_FILE}),
-        volumes=(weights, Volume(name=FILES_VOLUME, path=FILES_PATH, read_only=True)),
+        volumes=(weights, Volume(name=FILES_VOLUME, path=FILES_PATH, read_only=True), CACHES),
         scratch=(
             Scratch(path="/tmp", executable=True),  # noqa: S108 (of the container)
             Scratch(path="/home/vllm", executable=True, owner=USER_ID),

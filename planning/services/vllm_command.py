@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from planning.hosts.names import STABLE_ALIAS, VLLM_PORT
+from planning.services.compile_caches import VARIABLES
 from planning.settings.model import InlineModel
 from planning.settings.vllm import NcclSettings, VllmSettings
 
@@ -76,7 +77,7 @@ def _flag(flag: str, value: str) -> list[str]:
 
 
 def vllm_environment(settings: VllmSettings) -> dict[str, str]:
-    """Variables of one replica: offline, no telemetry, media redirects off."""
+    """Variables of one replica: offline, no telemetry, media redirects off, compiled code where it stays."""
     environment = {
         "HOME": "/home/vllm",
         "HF_HUB_OFFLINE": "1",
@@ -85,6 +86,7 @@ def vllm_environment(settings: VllmSettings) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
         "VLLM_MAX_N_SEQUENCES": "64",  # the default of 16384 lets one request fill the batch
+        **VARIABLES,
     }
     if settings.device == "cpu":
         # Without it vLLM wants 92 % of a NUMA node's memory and refuses to start.

@@ -10,6 +10,8 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,10 @@ from typing import Any
 
 import pytest
 
+from planning.hosts.images import resolve_image
+from planning.services.compile_caches import CACHES_PATH, caches_key
+from planning.services.vllm import USER_ID
+from quickstart.environment import environment
 from rollout.steps import HOLD_S, UNKNOWN_START_S
 from tests.integration.conftest import Stack, deployed
 from tests.integration.faults import kill_engine
@@ -151,6 +157,69 @@ def test_rolling_under_load_loses_no_request_round_after_round(rolling: Stack) -
         after = replicas(rolling)
         assert list(after.values()) == ["running", "running"]
         assert not before & set(after)
+
+
+def caches(name: str) -> str:
+    """The volume in which a replica keeps what it compiled."""
+    mounts = json.loads(docker("inspect", "--format", "{{json .Mounts}}", name))
+    [volume] = [mount["Name"] for mount in mounts if mount["Destination"] == CACHES_PATH]
+    return str(volume)
+
+
+def kept(name: str) -> set[str]:
+    """Its files, each with its owner."""
+    return set(docker("exec", name, "find", CACHES_PATH, "-type", "f", "-printf", "%U %P\n").splitlines())
+
+
+def test_what_a_replica_compiled_outlives_it_in_a_volume_that_it_alone_has(rolling: Stack) -> None:
+    [first] = having(rolling, 1)
+    files, volume = kept(first), caches(first)
+    assert files
+    assert {line.split()[0] for line in files} == {str(USER_ID)}
+    assert docker("exec", first, "stat", "-c", "%U:%G %a", CACHES_PATH).split()[1] == "700"
+    configure(rolling, rollout="recreate", **another())
+    rolling.project.up()
+    [second] = replicas(rolling)
+    assert (second != first, caches(second)) == (True, volume)
+    assert files <= kept(second)
+    assert docker("ps", "--all", "--filter", f"volume={volume}", "--format", "{{.Names}}").split() == [second]
+
+
+def test_a_volume_that_somebody_else_wrote_stops_no_replica_and_the_printed_command_mends_it(rolling: Stack) -> None:
+    [serving] = having(rolling, 1)
+    image, volume = docker("inspect", "--format", "{{.Image}}", serving), caches(serving)
+    put = ["--rm", "--network", "none", "--user", "0:0", "--volume", f"{volume}:/c", "--entrypoint", "touch", image]
+    docker("run", *put, "/c/planted.py")
+    configure(rolling, rollout="recreate", **another())
+    failed = rolling.project.up(ok=False)
+    assert failed.returncode != 0
+    assert f"{CACHES_PATH}/planted.py belongs to user 0" in failed.stdout
+    assert replicas(rolling)[serving] == "running"
+    [mend] = set(re.findall(r"docker run --rm --network none .* -c '[^']*'", failed.stdout))
+    subprocess.run(["sh", "-c", mend], env=environment(), check=True)
+    rolling.project.up()
+    [after] = replicas(rolling)
+    assert caches(after) == volume
+    assert not any("planted" in line for line in kept(after))
+
+
+def test_another_image_starts_with_a_volume_of_its_own_and_the_old_one_is_removed(rolling: Stack) -> None:
+    [before] = having(rolling, 1)
+    old, image = caches(before), resolve_image("vllm-cpu")
+    renamed = "pageindex-test/vllm-openai-cpu:v0.32.0"
+    docker("tag", image, renamed)
+    try:
+        configure(rolling, image=renamed)
+        changed = {name for name in rolling.project.replaced_by_preview() if "-caches-" in name}
+        assert changed == {f"llm-0-caches-{caches_key(each, '')}" for each in (image, renamed)}
+        rolling.project.up()
+        [after] = replicas(rolling)
+        assert caches(after) != old
+        assert old not in docker("volume", "ls", "--quiet").split()
+    finally:
+        configure(rolling, image="vllm-cpu")
+        rolling.project.up()
+        docker("image", "rm", renamed)
 
 
 def test_a_replica_that_dies_is_out_at_once_and_back_when_it_is_healthy(rolling: Stack) -> None:

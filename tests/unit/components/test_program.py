@@ -15,6 +15,7 @@ import yaml
 
 from checks.facts import checked
 from planning.models.catalog import resolve_model
+from planning.services.compile_caches import CACHES_PATH
 from quickstart.update import WAITS, waited_for
 from rollout.facts import Facts
 from tests.unit.components.conftest import Made, is_secret, plain
@@ -180,7 +181,7 @@ def test_the_old_replica_is_there_until_its_successor_is_in_use(made: Made) -> N
 def test_vllm_is_offline_silent_and_mounts_the_weights_read_only(made: Made) -> None:
     inputs = containers(made)[replicas(made)[0]]
     assert {"HF_HUB_OFFLINE=1", "VLLM_NO_USAGE_STATS=1", "DO_NOT_TRACK=1"} <= set(inputs["envs"])
-    assert all(volume["readOnly"] for volume in inputs["volumes"])
+    assert [each["containerPath"] for each in inputs["volumes"] if not each.get("readOnly")] == [CACHES_PATH]
 
 
 def test_vllm_waits_until_the_weights_are_verified_and_its_image_does_not(made: Made) -> None:

@@ -10,26 +10,31 @@ import pytest
 from components import HostModel, HostModelArgs, VllmServer, VllmServerArgs
 from planning.memory.placement import Replica
 from planning.models.catalog import resolve_model
+from planning.services.compile_caches import CACHES_PATH
 from planning.settings.vllm import VllmSettings
 from tests.unit.components.conftest import Made, plain
 
 CONTAINER = "docker:index/container:Container"
 
 
+SETTINGS = {
+    "image": "vllm-cuda",
+    "replicas": 2,
+    "tensor_parallel_size": 2,
+    "ipc": "host",
+    "ulimits": {"memlock": -1},
+    "log_max_mib": 7,
+}
+IMAGE = "vllm/vllm-openai:v0.32.0"
+
+
 @pytest.fixture
 def two(deploy: Callable[..., Made]) -> Made:
     """Two replicas of two cards each, with what GB10 and its like need of a container."""
-    settings = VllmSettings.model_validate(
-        {
-            "image": "vllm-cuda",
-            "replicas": 2,
-            "tensor_parallel_size": 2,
-            "ipc": "host",
-            "ulimits": {"memlock": -1},
-            "log_max_mib": 7,
-        }
-    )
+    return deployed(deploy, IMAGE)
 
+
+def deployed(deploy: Callable[..., Made], image: str, card: str = "NVIDIA L40S") -> Made:
     def program() -> None:
         prefix, directory = "pageindex-two", "/srv/models/some-model"
         weights = HostModel(
@@ -39,8 +44,9 @@ def two(deploy: Callable[..., Made]) -> Made:
             "llm",
             VllmServerArgs(
                 prefix=prefix,
-                settings=settings,
-                image="vllm/vllm-openai:v0.32.0",
+                settings=VllmSettings.model_validate(SETTINGS),
+                image=image,
+                card=card,
                 model=resolve_model("smollm2-135m-instruct"),
                 model_path=weights.path,
                 model_mount=weights.mount,
@@ -78,6 +84,41 @@ def test_a_rollout_knows_its_replica_by_the_name_that_pulumi_gave_it(two: Made) 
     marks = [{label["label"]: label["value"] for label in container["labels"]} for container in containers(two)]
     assert [each["pageindex-stack.replica"] for each in marks] == ["0", "1"]
     assert {each["pageindex-stack.component"] for each in marks} == {"vllm"}
+
+
+def caches(made: Made) -> dict[str, dict[str, Any]]:
+    """The volumes of what is compiled, by their names as resources."""
+    kind = "docker:index/volume:Volume"
+    return {name: plain(made[kind, name]) for each, name in made if each == kind and "-caches-" in name}
+
+
+def test_what_a_replica_compiles_is_kept_in_a_volume_that_it_alone_mounts(two: Made) -> None:
+    kept = [volume["name"] for _, volume in sorted(caches(two).items())]
+    assert len(set(kept)) == 2
+    for container, volume in zip(containers(two), kept, strict=True):
+        assert {"volumeName": volume, "containerPath": CACHES_PATH} in container["volumes"]
+    mounting = [
+        name
+        for kind, name in two
+        if kind == CONTAINER and any(each.get("volumeName") in kept for each in plain(two[kind, name])["volumes"])
+    ]
+    assert sorted(mounting) == ["pageindex-two-vllm-0", "pageindex-two-vllm-1"]
+
+
+def test_that_volume_goes_with_the_stack_and_says_what_it_is_of(two: Made) -> None:
+    for name, volume in caches(two).items():
+        assert not two["docker:index/volume:Volume", name].retainOnDelete, "it holds code"
+        marks = {label["label"]: label["value"] for label in volume["labels"]}
+        assert marks["pageindex-stack.stack"] == "pageindex-two"
+        assert (marks["pageindex-stack.image"], marks["pageindex-stack.card"]) == (IMAGE, "NVIDIA L40S")
+
+
+def test_another_image_or_card_is_a_resource_beside_the_old_one_for_whoever_goes_back(
+    two: Made, deploy: Callable[..., Made]
+) -> None:
+    assert caches(deployed(deploy, IMAGE)).keys() == caches(two).keys()
+    assert not caches(deployed(deploy, "vllm/vllm-openai:v0.33.0")).keys() & caches(two).keys()
+    assert not caches(deployed(deploy, IMAGE, "NVIDIA L4")).keys() & caches(two).keys()
 
 
 def made_by(made: Made, name: str) -> Any:

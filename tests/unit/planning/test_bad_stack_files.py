@@ -120,6 +120,7 @@ ON_CPU = [
     ("vllm.extra_flags.seed", vllm(extra_flags={"seed": [1]}), "string"),
     ("vllm.extra_env.VLLM_TENSOR_PARALLEL_SIZE", vllm(extra_env={"VLLM_TENSOR_PARALLEL_SIZE": "2"}), "reads no such"),
     ("vllm.extra_env.VLLM_SERVER_DEV_MODE", vllm(extra_env={"VLLM_SERVER_DEV_MODE": "1"}), "opens routes"),
+    ("vllm.extra_env.TRITON_CACHE_DIR", vllm(extra_env={"TRITON_CACHE_DIR": "/tmp"}), "contradicts vllm"),
     ("vllm.extra_env.NCCL_DEBUG", vllm(extra_env={"NCCL_DEBUG": "INFO"}), "contradicts vllm.nccl.debug"),
     ("vllm.extra_env.HF_HUB_OFFLINE", vllm(extra_env={"HF_HUB_OFFLINE": "0"}), "must not reach"),
     ("vllm.extra_env.OMP_NUM_THREADS", vllm(extra_env={"OMP_NUM_THREADS": 4}), "string"),

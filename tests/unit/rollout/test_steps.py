@@ -29,7 +29,7 @@ class FakeHost:
     def __init__(self, *replicas: Replica, slots: Slots | None = None, bad: tuple[str, ...] = ()):
         self.replicas = {replica.name: replica for replica in replicas}
         self._slots: Slots | None = slots
-        self.bad, self.foolish = set(bad), set[str]()
+        self.bad, self.foolish, self.refused = set(bad), set[str](), set[str]()
         self.log: list[str] = []
         self.outages: list[str] = []
         self.busy: dict[str, int] = {}
@@ -45,7 +45,12 @@ class FakeHost:
     def all(self) -> list[Replica]:
         return list(self.replicas.values())
 
+    def look_before_start(self, replica: Replica) -> None:
+        if replica.name in self.refused:
+            raise CheckFailed(expected="caches of its own", got="root's", do="empty them")
+
     def start(self, replica: Replica) -> None:
+        self.look_before_start(replica)
         self._write(f"start {replica.name}")
         self.replicas[replica.name] = replace(replica, status="running", restarts=0)
 
@@ -274,3 +279,12 @@ def settled(host: FakeHost, serving: str, other: str) -> None:
     assert host.slots() == {0: [Member(f"{serving}:8000")]}
     assert host.replicas[serving].running
     assert not host.replicas[other].running
+
+
+@pytest.mark.parametrize("mode", ["recreate", "rolling", "blue-green"])
+def test_a_replica_that_must_not_start_is_refused_before_anybody_is_stopped(mode: RolloutMode) -> None:
+    host = in_use(mode)
+    host.refused = {NEW}
+    with pytest.raises(CheckFailed, match="root's"):
+        Rollout(facts(mode), host).run()
+    assert host.log == []
