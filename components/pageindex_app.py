@@ -22,6 +22,7 @@ from planning.services.app import (
     PORT,
     STARTUP_S,
     VLLM_KEY_FILE,
+    AskedModels,
     app_service,
 )
 from planning.services.service import FILES_VOLUME, Network
@@ -30,7 +31,7 @@ from planning.settings.areas import PageIndexSettings
 
 @dataclass(frozen=True, kw_only=True)
 class PageIndexAppArgs:
-    """Settings, how to answer, the model's address and key, and its longest context, in tokens."""
+    """Settings, how to answer, the models' address and key, and which of them does what."""
 
     prefix: str
     settings: PageIndexSettings
@@ -39,7 +40,7 @@ class PageIndexAppArgs:
     network_name: pulumi.Input[str]
     llm_base_url: str
     llm_api_key: pulumi.Input[str]
-    context_tokens: int
+    models: AskedModels
     ocr: OcrServer | None = None
     ocr_key: pulumi.Input[str] | None = None
     docker_host: HostAddress = None
@@ -85,7 +86,7 @@ class PageIndexApp(pulumi.ComponentResource):
             args.settings,
             answer=args.answer,
             llm_base_url=args.llm_base_url,
-            context_tokens=args.context_tokens,
+            models=args.models,
             ocr=args.ocr,
             has_ocr_key=args.ocr_key is not None,
         )

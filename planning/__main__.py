@@ -28,8 +28,24 @@ def plan_text(plan: StackPlan) -> str:
         if plan.card:
             tenants = [(served.fit.memory, served.replicas) for served in plan.models if served.fit.memory]
             parts.append(card_bars(tenants, plan.card, plan.settings.host.card_count))
+    if several or plan.asked.scans:
+        parts.append(app_text(plan))
     parts += [f"warning: {text}" for text in plan.warnings]
     return ("\n\n" if several else "\n").join(parts)
+
+
+def app_text(plan: StackPlan) -> str:
+    """Who does what for the app."""
+    asked, ocr = plan.asked, plan.settings.pageindex.ocr
+    scans = asked.scans.name if asked.scans else "nobody"
+    if ocr:
+        scans = f"stack {ocr.stack}" if ocr.stack else str(ocr.base_url)
+    rows = (
+        ("answers", f"{asked.answer.name}, {plan.answer}, {asked.answer.context_tokens:,} tokens"),
+        ("summaries", f"{asked.summary.name}, {asked.summary.context_tokens:,} tokens"),
+        ("scans", scans),
+    )
+    return "\n".join(["the app's models", *(f"  {what:<10} {who}" for what, who in rows)])
 
 
 def _model_text(plan: StackPlan, served: ServedModel) -> str:

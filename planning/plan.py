@@ -9,18 +9,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from planning.hosts.minimum_versions import Version, vllm_version
-from planning.hosts.names import prefix_of, weights_directory
+from planning.hosts.names import STABLE_ALIAS, prefix_of, weights_directory
 from planning.hosts.ssh import HostAddress, host_facts
 from planning.memory.cards import Card
 from planning.memory.placement import Replica
 from planning.resolution import resolve
 from planning.rules.across import errors_across
-from planning.rules.answering import answer_mode
+from planning.rules.answering import answer_mode, hindrance
+from planning.rules.app_models import AppModels, app_models
 from planning.rules.draft import Draft
 from planning.rules.memory_fit import Fit, fit, on_their_cards
 from planning.rules.modes import AnswerMode, RolloutMode
 from planning.rules.rollouts import rollout_mode
 from planning.rules.several import default_of, served_names
+from planning.services.app import AskedModel, AskedModels
 from planning.settings.areas import StackSecrets, StackSettings, settings_fields
 from planning.settings.errors import BadStackFile
 from planning.settings.model import InlineModel
@@ -93,7 +95,9 @@ class StackPlan:
     secrets: StackSecrets
     models: tuple[ServedModel, ...]
     default: ServedModel
-    """Who answers as `default`, and the app's questions."""
+    """Who answers as `default`."""
+    asked: AskedModels
+    """Who does what for the app."""
     card: Card | None
     """What the cards are; None on the CPU."""
     unread_keys: tuple[str, ...] = ()
@@ -107,7 +111,12 @@ class StackPlan:
     @property
     def answer(self) -> AnswerMode:
         """How the app answers, with `auto` resolved."""
-        return answer_mode(self.settings.pageindex, self.default.model, self.default.settings)
+        return answer_mode(self.settings.pageindex, self.answering.model, self.answering.settings)
+
+    @property
+    def answering(self) -> ServedModel:
+        """Who answers the app's questions."""
+        return next(model for model in self.models if self.asked.answer.name in model.names)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -166,8 +175,24 @@ def plan_stack(
         secrets=drafts[0].secrets,
         models=tuple(complete),
         default=next(model for model in complete if model.name == default.name),
+        asked=_asked(app_models(given, drafts)),
         card=card,
         unread_keys=foreign.warnings,
+    )
+
+
+def _asked(chosen: AppModels) -> AskedModels:
+    """The models that the app asks, each by its own name."""
+
+    def asked(draft: Draft) -> AskedModel:
+        return AskedModel(draft.name or STABLE_ALIAS, draft.settings.vllm.max_model_len)
+
+    able = chosen.summary.model and hindrance(chosen.summary.model, chosen.summary.settings.vllm) is None
+    return AskedModels(
+        answer=asked(chosen.answer),
+        summary=asked(chosen.summary),
+        scans=asked(chosen.scans) if chosen.scans else None,
+        expands_trees=chosen.summary is chosen.answer or bool(able),
     )
 
 

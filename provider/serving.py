@@ -9,6 +9,7 @@ from planning.hosts.images import resolve_image
 from planning.hosts.names import STABLE_ALIAS, container_of, gateway_container
 from planning.memory.placement import place
 from planning.rules.answering import answer_mode
+from planning.services.app import AskedModels
 from planning.services.gateway import inner_url
 from planning.services.vllm import MODELS_PATH, model_path
 from planning.settings.areas import PageIndexSettings
@@ -185,17 +186,18 @@ class PageIndexApp(pulumi.ComponentResource):
         settings = settings_from(PageIndexSettings, args.get("settings"), "settings")
         tokens = int(args["context_tokens"])
         vllm = VllmSettings.model_validate({"max_model_len": tokens})
+        model = model_from(args["model"])
         app = components.PageIndexApp(
             name,
             components.PageIndexAppArgs(
                 prefix=args["prefix"],
                 settings=settings,
-                answer=answer_mode(settings, model_from(args["model"]), vllm),
+                answer=answer_mode(settings, model, vllm),
                 base_image=resolve_image("python"),
                 network_name=args["network_name"],
                 llm_base_url=inner_url(args["prefix"]),
                 llm_api_key=args["vllm_key"],
-                context_tokens=tokens,
+                models=AskedModels.of_one(tokens, sees=model.task == "vision"),
             ),
             pulumi.ResourceOptions(parent=self),
         )

@@ -164,6 +164,18 @@ class OcrSettingsArgs(TypedDict, total=False):
     """Name of the model there."""
 
 
+class AppModelSettingsArgs(TypedDict, total=False):
+    """Which of `models` does what for the application. Pages are found by their words: no model embeds them."""
+
+    answer: Optional[str]
+    """Answers questions. Default: the one that answers as `default`."""
+    summary: Optional[str]
+    """Summarises sections while a document is indexed. Default: the one that answers questions."""
+    scans: Optional[str]
+    """Reads pages that are pictures. Default: the one that answers if it reads images, else the first that does;
+    nobody of this stack where `ocr` names another server."""
+
+
 class PageIndexSettingsArgs(TypedDict, total=False):
     """The application that answers from documents."""
 
@@ -179,4 +191,7 @@ class PageIndexSettingsArgs(TypedDict, total=False):
     model_timeout_s: Optional[int]
     """Longest call to the model, seconds; a question makes up to three."""
     ocr: Optional[OcrSettingsArgs]
-    """Reads scanned PDFs page by page. Default: scans are refused, with a sentence that says so."""
+    """Reads scanned PDFs page by page. Default: a model of this stack that reads images; without one scans are
+    refused, with a sentence that says so."""
+    models: Optional[AppModelSettingsArgs]
+    """Models."""

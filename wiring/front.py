@@ -44,7 +44,7 @@ def app_args(plan: StackPlan, network: IsolatedNetwork, vllm_key: pulumi.Input[s
         network_name=network.network_name,
         llm_base_url=inner_url(plan.prefix),
         llm_api_key=vllm_key,
-        context_tokens=plan.default.settings.max_model_len,
+        models=plan.asked,
         ocr=ocr_server(settings.ocr) if settings.ocr else None,
         ocr_key=plan.secrets.ocr_key and pulumi.Output.secret(plan.secrets.ocr_key),
         docker_host=plan.docker_host,

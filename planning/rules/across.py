@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from planning.rules.app_models import app_model_errors, app_models
 from planning.rules.cards import batching_errors, card_errors, format_errors, parallel_errors
 from planning.rules.draft import Draft
 from planning.rules.extra_flags import extra_flag_errors
@@ -21,7 +22,7 @@ OF_EACH_MODEL = (
     model_errors, parallel_errors, card_errors, batching_errors, format_errors, image_errors, version_errors,
     weights_errors, token_errors, rollout_errors, extra_flag_errors,
 )  # fmt: skip
-OF_THE_STACK = (agent_errors, application_errors, gateway_errors, secret_errors)
+OF_THE_STACK = (application_errors, gateway_errors, secret_errors)
 
 
 def errors_across(given: StackSettings, drafts: Sequence[Draft]) -> list[ConfigError]:
@@ -30,9 +31,12 @@ def errors_across(given: StackSettings, drafts: Sequence[Draft]) -> list[ConfigE
     ``given`` is the file as it stands; each draft has it as if its model were alone.
     """
     default = default_of(given, drafts) or drafts[0]
+    answering = app_models(given, drafts).answer
     return [
         *(draft.said_here(error) for draft in drafts for rule in OF_EACH_MODEL for error in rule(draft)),
         *(default.said_here(error) for rule in OF_THE_STACK for error in rule(default)),
+        *(answering.said_here(error) for error in agent_errors(answering)),
+        *app_model_errors(given, drafts),
         *waiver_errors(drafts),
         *several_errors(given, drafts),
         *host_errors(default.stack, given.host),

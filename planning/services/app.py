@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from planning.hosts.names import FILES_PATH, STABLE_ALIAS
@@ -21,30 +22,66 @@ VLLM_KEY_FILE, OCR_KEY_FILE = "vllm-key", "ocr-key"
 PROBE = f"import urllib.request; urllib.request.urlopen('http://127.0.0.1:{PORT}/health', timeout=4)"
 
 
+@dataclass(frozen=True)
+class AskedModel:
+    """A model that the app asks, by one of its names, and its window."""
+
+    name: str
+    context_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskedModels:
+    """Who does what. ``scans`` is None where no model of this stack reads them."""
+
+    answer: AskedModel
+    summary: AskedModel
+    scans: AskedModel | None = None
+    expands_trees: bool = True
+    """Whether the one that summarises is also able to split long sections, which the agent's trees want."""
+
+    @staticmethod
+    def of_one(context_tokens: int, *, sees: bool = False) -> AskedModels:
+        """One model for everything."""
+        asked = AskedModel(STABLE_ALIAS, context_tokens)
+        return AskedModels(answer=asked, summary=asked, scans=asked if sees else None)
+
+
 def app_service(
     settings: PageIndexSettings,
     *,
     answer: AnswerMode,
     llm_base_url: str,
-    context_tokens: int,
+    models: AskedModels,
     ocr: OcrServer | None,
     has_ocr_key: bool,
 ) -> Service:
     """Answers from documents, which lie in a volume of its own."""
     environment = {
         "VLLM_BASE_URL": llm_base_url,
-        "VLLM_MODEL": STABLE_ALIAS,
+        "VLLM_MODEL": models.answer.name,
         "VLLM_API_KEY_FILE": f"{FILES_PATH}/{VLLM_KEY_FILE}",
         "ANSWER_MODE": answer,
         "MAX_UPLOAD_MIB": str(settings.max_upload_mib),
         "MAX_PAGES": str(settings.max_pages),
-        "CONTEXT_TOKENS": str(context_tokens),
+        "CONTEXT_TOKENS": str(models.answer.context_tokens),
+        "SUMMARY_MODEL": models.summary.name,
+        "SUMMARY_CONTEXT_TOKENS": str(models.summary.context_tokens),
         "DATA_DIR": DATA_PATH,
         "MODEL_TIMEOUT_S": str(settings.model_timeout_s),
         "INDEX_MEMORY_MIB": str(index_memory_mib(settings.memory_gib)),
     }
+    if answer == "agent" and not models.expands_trees:
+        environment["TREE_OPTIMIZE"] = "merge"
     if ocr:
         environment |= {"OCR_BASE_URL": ocr.base_url, "OCR_MODEL": ocr.model}
+    elif models.scans:
+        environment |= {
+            "OCR_BASE_URL": llm_base_url,
+            "OCR_MODEL": models.scans.name,
+            "OCR_API_KEY_FILE": f"{FILES_PATH}/{VLLM_KEY_FILE}",
+            "OCR_CONTEXT_TOKENS": str(models.scans.context_tokens),
+        }
     other_stack: tuple[Literal["other-stack"], ...] = ("other-stack",) if ocr and ocr.network else ()
     return Service(
         component="app",

@@ -14,6 +14,7 @@ from planning.settings.models import MODEL_DESCRIPTION, ModelSettings
 from planning.settings.vllm import NcclSettings, UlimitSettings, VllmSettings
 
 __all__ = [
+    "AppModelSettings",
     "Architecture",
     "ClientSettings",
     "GatewaySettings",
@@ -158,6 +159,25 @@ class OcrSettings(SettingsBase):
     model: str = Field("default", min_length=1, description="Name of the model there.", examples=["default"])
 
 
+class AppModelSettings(SettingsBase):
+    """Which of `models` does what for the application. Pages are found by their words: no model embeds them."""
+
+    answer: ModelName | None = Field(
+        None, description="Answers questions. Default: the one that answers as `default`.", examples=["chat"]
+    )
+    summary: ModelName | None = Field(
+        None,
+        description="Summarises sections while a document is indexed. Default: the one that answers questions.",
+        examples=["quick"],
+    )
+    scans: ModelName | None = Field(
+        None,
+        description="Reads pages that are pictures. Default: the one that answers if it reads images, else the first "
+        "that does; nobody of this stack where `ocr` names another server.",
+        examples=["eyes"],
+    )
+
+
 class PageIndexSettings(SettingsBase):
     """The application that answers from documents."""
 
@@ -179,9 +199,11 @@ class PageIndexSettings(SettingsBase):
     )
     ocr: OcrSettings | None = Field(
         None,
-        description="Reads scanned PDFs page by page. Default: scans are refused, with a sentence that says so.",
+        description="Reads scanned PDFs page by page. Default: a model of this stack that reads images; without one "
+        "scans are refused, with a sentence that says so.",
         examples=[{"stack": "ocr"}],
     )
+    models: AppModelSettings = AppModelSettings()
 
 
 class StackSettings(SettingsBase):
@@ -198,7 +220,8 @@ class StackSettings(SettingsBase):
     )
     default_model: ModelName | None = Field(
         None,
-        description="Which of `models` answers as `default`, the app's questions too. Needed where several could.",
+        description="Which of `models` answers as `default`, and the app's questions unless pageindex.models says "
+        "otherwise. Needed where several could.",
         examples=["chat"],
     )
     model_cache: ModelCacheSettings = ModelCacheSettings()

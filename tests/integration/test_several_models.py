@@ -6,6 +6,7 @@ Takes over 60 s because two vLLMs start beside each other, and one of them once 
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Iterator
 
@@ -14,10 +15,15 @@ import openai
 import pytest
 
 from checks.answers import EXPECTED_WORD, question_to
+from checks.documents import QUESTION, SAMPLE
 from planning.stack_files import area_in
 from tests.integration.conftest import ON_ANY_CORE, Stack, brought_up, dev_config
 from tests.integration.load import Load
 from tests.integration.pulumi_project import Project, docker, free_port, replica, started_at
+from tests.polling import until
+
+# One section, twice what the window of `quick` holds: vLLM refuses it whole, and a document without any summary fails.
+LONG = "# Harbour\n\n" + "The pilots of Aldmoor keep a log of every tide and of every ship that enters. " * 400
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 NARROW_KEY = "narrow-client-" + "n" * 40
@@ -37,6 +43,7 @@ def duo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "quick": {**SMALL, "rollout": "blue-green"},
     }
     settings["default_model"] = "chat"
+    settings["pageindex"] = {**settings.get("pageindex", {}), "models": {"summary": "quick"}}
     settings["gateway"] |= {"clients": {"narrow": {"models": ["quick"]}}, "tokenize": True}
     project.write_stack_file(settings)
     project.pulumi("stack", "init", project.stack)
@@ -113,6 +120,59 @@ def test_a_body_that_names_no_model_reaches_none(duo: Stack) -> None:
     for body in ({"prompt": "x"}, {"model": ["chat"]}, {"messages": [{"model": "chat"}]}):
         refused = api.post("/v1/completions", json=body)
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "no_model")
+
+
+def calls(stack: Stack) -> dict[str, int]:
+    """Requests that each model's own vLLM has finished since it started."""
+    found = {}
+    for model in ("chat", "quick"):
+        container = replica(stack.project.prefix, served=model)
+        figures = docker("exec", container, "curl", "-fsS", "http://127.0.0.1:8000/metrics")
+        counted = re.findall(r"^vllm:request_success_total\{.*\} (\S+)$", figures, re.MULTILINE)
+        found[model] = sum(int(float(count)) for count in counted)
+    return found
+
+
+def upload(app: httpx.Client, name: str, content: bytes) -> str:
+    """The document's id, once it can be asked."""
+    document = app.post("/api/documents", files={"file": (name, content)}).json()
+
+    def settled() -> str:
+        status: str = app.get(f"/api/documents/{document['id']}").json()["status"]
+        return status if status in ("ready", "failed") else ""
+
+    assert until(settled, f"{name} is indexed", 600) == "ready"
+    return str(document["id"])
+
+
+def test_one_model_summarises_for_the_app_and_another_answers(duo: Stack) -> None:
+    app = duo.client()
+    asked = app.get("/api/models").json()
+    assert asked["answer"] == {"model": "chat", "context_tokens": 8192}
+    assert asked["summary"] == {"model": "quick", "context_tokens": 4096}
+    assert asked["scans"] is None
+    before = calls(duo)
+    document = upload(app, SAMPLE.name, SAMPLE.read_bytes())
+    indexed = calls(duo)
+    assert indexed["quick"] > before["quick"]
+    assert indexed["chat"] == before["chat"]
+    answer = app.post("/api/ask", json={"question": QUESTION, "document_ids": [document]})
+    assert answer.status_code == 200, answer.text
+    answered = calls(duo)
+    print(f"finished by vLLM: {before} before, {indexed} indexed, {answered} answered")
+    assert answered["chat"] > indexed["chat"]
+    assert answered["quick"] == indexed["quick"]
+    app.delete(f"/api/documents/{document}")
+
+
+def test_a_section_longer_than_the_window_of_the_model_that_summarises_gets_a_summary(duo: Stack) -> None:
+    app, before = duo.client(), calls(duo)
+    document = upload(app, "long.md", LONG.encode())
+    after = calls(duo)
+    print(f"finished by vLLM: {before} before, {after} after")
+    assert after["quick"] > before["quick"]
+    assert after["chat"] == before["chat"]
+    app.delete(f"/api/documents/{document}")
 
 
 def test_the_switch_of_one_model_under_load_fails_no_request_and_leaves_the_other_alone(duo: Stack) -> None:

@@ -23,7 +23,7 @@ class FakeModel:
     headers: list[dict[str, str]] = field(default_factory=list)
     answer: Reply | None = None  # replaces the rule for plain questions; an int is an HTTP status
     failing: int | None = None  # answer everything with this status
-    served: str = "default"
+    served: tuple[str, ...] = ("default",)
     busy_most: int = 0  # most calls seen at the same time
     delay_s: float = 0.0
     delay_per_token_s: float = 0.0
@@ -105,7 +105,7 @@ def fake_model(port: int = 0, host: str = "127.0.0.1") -> Iterator[FakeModel]:
 
         def do_GET(self) -> None:
             if not self._refused():
-                self._send(200, {"object": "list", "data": [{"id": model.served, "object": "model"}]})
+                self._send(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in model.served]})
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

@@ -8,7 +8,7 @@ import pytest
 
 from planning.hosts.names import FILES_PATH
 from planning.rules.scans import OcrServer
-from planning.services.app import app_service
+from planning.services.app import AskedModels, app_service
 from planning.services.gateway import gateway_config, gateway_service
 from planning.services.gateway_metrics import gateway_metrics_service
 from planning.services.service import FILES_VOLUME, Service, Volume
@@ -30,7 +30,7 @@ def services_of(path: Path) -> list[Service]:
             settings.pageindex,
             answer=plan.answer,
             llm_base_url="http://gateway:8083/v1",
-            context_tokens=settings.vllm.max_model_len,
+            models=plan.asked,
             ocr=None,
             has_ocr_key=False,
         ),
@@ -122,7 +122,7 @@ def test_the_app_needs_the_other_stack_whose_network_it_joins() -> None:
         plan.settings.pageindex,
         answer="two-step",
         llm_base_url="http://g:8083/v1",
-        context_tokens=8192,
+        models=AskedModels.of_one(8192),
         ocr=OcrServer("http://pageindex-ocr-gateway:8080/v1", "default", "ocr"),
         has_ocr_key=True,
     )

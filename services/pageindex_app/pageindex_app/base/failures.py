@@ -27,7 +27,8 @@ def refusal(failure: Failure, settings: Settings) -> AppError:
         "empty": ("The document is empty: it has no page with content.", "Upload a document that contains text."),
         "scanned": (
             "The PDF has no text, only pictures of pages: it is probably a scan.",
-            "The `ocr` stack reads scans: name it as pageindex.ocr.stack, or run ocrmypdf on the file first.",
+            "A model that reads images reads scans: one of this stack, or the `ocr` stack as pageindex.ocr.stack; "
+            "or run ocrmypdf on the file first.",
         ),
         "damaged": ("The file is damaged and cannot be read.", "Export or download it anew and upload it again."),
         "too_many_pages": (

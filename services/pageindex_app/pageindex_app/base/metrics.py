@@ -22,7 +22,10 @@ class Metrics:
             registry=self._registry,
         )
         self._tokens = Counter(
-            "pageindex_tokens", "Tokens as the model's server counts them.", ["work", "kind"], registry=self._registry
+            "pageindex_tokens",
+            "Tokens as the model's server counts them.",
+            ["work", "model", "kind"],
+            registry=self._registry,
         )
         self._answers = Counter("pageindex_answers", "Answers.", ["mode", "support"], registry=self._registry)
         self._dropped = Counter(
@@ -36,9 +39,9 @@ class Metrics:
     def stage(self, work: str, stage: str, seconds: float) -> None:
         self._stages.labels(work, stage).observe(seconds)
 
-    def tokens(self, work: str, prompt: int, completion: int) -> None:
-        self._tokens.labels(work, "prompt").inc(prompt)
-        self._tokens.labels(work, "completion").inc(completion)
+    def tokens(self, work: str, model: str, prompt: int, completion: int) -> None:
+        self._tokens.labels(work, model, "prompt").inc(prompt)
+        self._tokens.labels(work, model, "completion").inc(completion)
 
     def answered(self, mode: str, support: str, dropped_citations: int) -> None:
         self._answers.labels(mode, support).inc()

@@ -19,14 +19,18 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
     vllm_base_url: str = Field(description="OpenAI-compatible server, with /v1; required.")
-    vllm_model: str = Field("default", min_length=1, description="Name under which vLLM serves the model.")
+    vllm_model: str = Field("default", min_length=1, description="Name of the model that answers.")
     vllm_api_key_file: Path = Field(
         Path("/run/pageindex-stack/vllm-key"), description="File with vLLM's key; absent means none."
     )
     answer_mode: Literal["two-step", "agent"] = Field(
         "two-step", description="`agent` needs a model that can call tools."
     )
-    context_tokens: int = Field(8192, ge=1024, description="The model's context window (max_model_len).")
+    context_tokens: int = Field(8192, ge=1024, description="Its context window (max_model_len).")
+    summary_model: str | None = Field(
+        None, min_length=1, description="Name of the model that summarises; default: the one that answers."
+    )
+    summary_context_tokens: int | None = Field(None, ge=1024, description="Its window; default: the answering one's.")
     answer_context_tokens: int | None = Field(
         None, ge=128, description="Document text shown to the model per question; default: 1/32 of the window."
     )
@@ -45,6 +49,7 @@ class Settings(BaseSettings):
     ocr_api_key_file: Path = Field(
         Path("/run/pageindex-stack/ocr-key"), description="File with the OCR server's key; absent means none."
     )
+    ocr_context_tokens: int | None = Field(None, ge=1024, description="The OCR model's window, if it is a short one.")
     ocr_timeout_s: int = Field(300, ge=1, description="After this the reading of a page is given up.")
     page_image_cache_mib: int = Field(256, ge=1, description="Pictures of pages kept on the volume, MiB.")
     index_memory_mib: int = Field(3072, ge=512, description="Address space of an index worker, MiB.")
@@ -82,6 +87,11 @@ class Settings(BaseSettings):
     def optimize(self) -> str:
         """How PageIndex refines the tree. Only a model that can read a page and name its parts can expand it."""
         return self.tree_optimize or ("full" if self.answer_mode == "agent" else "merge")
+
+    @property
+    def summarising(self) -> tuple[str, int]:
+        """The model that summarises, and its window."""
+        return self.summary_model or self.vllm_model, self.summary_context_tokens or self.context_tokens
 
     @property
     def context_chars(self) -> int:

@@ -43,7 +43,7 @@ def _index_pdf(job: IndexJob, meter: Meter) -> Failure | None:
     if failure is not None and failure.code == "scanned" and job.ocr is not None:
         from .ocr import read_scan
 
-        pages = read_scan(job.file, job.ocr, job.connection.request_id, meter.report)
+        pages = read_scan(job.file, job.ocr, job.connection.request_id, meter)
         if not any(page.strip() for page in pages):
             return Failure(code="empty")
         return _index_pages(job, pages, page_nodes(job.file.stem, len(pages)), meter)
@@ -85,7 +85,7 @@ def _index_with_pageindex(job: IndexJob, meter: Meter) -> Failure | None:
 
     client = PageIndexLocalClient(index=job.connection.index_config(job.storage))
     meter.report(Report(stage="tree"))
-    with observed(meter), tempfile.TemporaryDirectory(dir=job.scratch) as scratch:
+    with observed(meter, job.connection.prompt_chars), tempfile.TemporaryDirectory(dir=job.scratch) as scratch:
         file = _unlocked(job.file, Path(scratch))
         try:
             client.submit_document(str(file), metadata=job.metadata)
@@ -126,7 +126,7 @@ def _index_pages(job: IndexJob, pages: list[str], tree: list[dict[str, Any]], me
 
     config = job.connection.index_config(job.storage)
     use_backend(config["backend"])
-    with observed(meter):
+    with observed(meter, job.connection.prompt_chars):
         asyncio.run(
             summarize_tree(
                 tree,

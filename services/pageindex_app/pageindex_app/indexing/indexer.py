@@ -152,7 +152,7 @@ class Indexer:
                     await asyncio.wait_for(self._some.wait(), wait_s)
                 continue
             # Asked first: PageIndex itself would try for minutes before it gives up.
-            if reason := await self._model.unavailable():
+            if reason := await self._model.unavailable(self._settings.summarising[0]):
                 self._library.wait_for(Failure(code="model_unavailable", detail=reason))
                 await asyncio.sleep(probe_s)
                 probe_s = min(probe_s * 2, PROBE_MOST_S)
@@ -193,7 +193,10 @@ class Indexer:
             log.error("unforeseen error", exc_info=True)
             outcome = Outcome(failure=Failure(code="crashed"))
         clock.enter("")
-        self._metrics.tokens("index", outcome.prompt_tokens, outcome.completion_tokens)
+        summarising, index, scans = self._settings.summarising[0], outcome.index, outcome.scans
+        self._metrics.tokens("index", summarising, index.prompt, index.completion)
+        if scans.prompt or scans.completion:
+            self._metrics.tokens("scans", self._settings.ocr_model, scans.prompt, scans.completion)
         self._metrics.job_ended(outcome.failure.code if outcome.failure else "ready")
         if outcome.failure is None:
             document = self._library.finish_job(record.id)
@@ -214,12 +217,14 @@ class Indexer:
 
     def _job(self, record: JobRecord) -> IndexJob:
         settings = self._settings
+        summarising, window = settings.summarising
         ocr = None
         if settings.ocr_base_url is not None:
             ocr = OcrConnection(
                 base_url=settings.ocr_base_url,
                 model=settings.ocr_model,
                 api_key=settings.ocr_api_key(),
+                context_tokens=settings.ocr_context_tokens,
                 timeout_s=settings.ocr_timeout_s,
                 concurrency=settings.summary_concurrency,
             )
@@ -239,7 +244,8 @@ class Indexer:
             max_pages=settings.max_pages,
             connection=Connection(
                 base_url=settings.vllm_base_url,
-                model=settings.vllm_model,
+                model=summarising,
+                context_tokens=window,
                 api_key=settings.api_key(),
                 timeout_s=settings.summary_timeout_s,
                 summary_concurrency=settings.summary_concurrency,

@@ -15,9 +15,7 @@ class Meter:
         self._done: set[int] = set()
 
     def responded(self, response: Any) -> None:
-        usage = getattr(response, "usage", None)
-        self.outcome.prompt_tokens += getattr(usage, "prompt_tokens", 0) or 0
-        self.outcome.completion_tokens += getattr(usage, "completion_tokens", 0) or 0
+        self.outcome.index.add(getattr(response, "usage", None))
 
     def planned(self, nodes: list[Any]) -> None:
         self._planned |= {id(node) for node in nodes}

@@ -8,10 +8,12 @@ from typing import Any
 
 import openai
 import pypdfium2  # type: ignore[import-untyped]
+from openai.types.chat import ChatCompletion
 
 from ..base.failures import OcrUnavailable
 from ..documents.rendering import picture
-from ..workers.protocol import OcrConnection, Report, Reporter
+from ..workers.protocol import OcrConnection, Report
+from .meter import Meter
 
 WIDTH_PX = 1400  # about 170 dots an inch on A4: what OCR models are trained on
 PAGE_TOKENS_MOST = 4096
@@ -19,12 +21,12 @@ PAGE_CHARS_MOST = 40_000  # a model that repeats itself for ever is cut
 PROMPT = "Read all the text on this page, in reading order, as Markdown. Write nothing but the page's text."
 
 
-def read_scan(file: Path, connection: OcrConnection, request_id: str, report: Reporter) -> list[str]:
+def read_scan(file: Path, connection: OcrConnection, request_id: str, meter: Meter) -> list[str]:
     """The text of each page."""
-    return asyncio.run(_read_all(file, connection, request_id, report))
+    return asyncio.run(_read_all(file, connection, request_id, meter))
 
 
-async def _read_all(file: Path, connection: OcrConnection, request_id: str, report: Reporter) -> list[str]:
+async def _read_all(file: Path, connection: OcrConnection, request_id: str, meter: Meter) -> list[str]:
     pdf = pypdfium2.PdfDocument(file)
     pages: list[str] = [""] * len(pdf)
     done = 0
@@ -36,12 +38,14 @@ async def _read_all(file: Path, connection: OcrConnection, request_id: str, repo
     async def read(number: int) -> None:
         nonlocal done
         async with slots:  # rendered here, so that only as many pictures are in memory as are being read
-            pages[number - 1] = await _read_page(client, connection.model, _png(pdf, number), request_id)
+            reply = await _read_page(client, connection, _png(pdf, number), request_id)
+        meter.outcome.scans.add(reply.usage)
+        pages[number - 1] = _text_of(reply)
         done += 1
-        report(Report(stage="ocr", done=done, total=len(pages)))
+        meter.report(Report(stage="ocr", done=done, total=len(pages)))
 
     try:
-        report(Report(stage="ocr", done=0, total=len(pages)))
+        meter.report(Report(stage="ocr", done=0, total=len(pages)))
         async with asyncio.TaskGroup() as group:
             for number in range(1, len(pages) + 1):
                 group.create_task(read(number))
@@ -66,10 +70,17 @@ def _png(pdf: Any, number: int) -> bytes:
     return out.getvalue()
 
 
-async def _read_page(client: openai.AsyncOpenAI, model: str, png: bytes, request_id: str) -> str:
+def _tokens_most(context_tokens: int | None) -> int:
+    """Longest text of a page: half of a window is for the picture, which no server reads in part."""
+    return min(PAGE_TOKENS_MOST, context_tokens // 2) if context_tokens else PAGE_TOKENS_MOST
+
+
+async def _read_page(
+    client: openai.AsyncOpenAI, connection: OcrConnection, png: bytes, request_id: str
+) -> ChatCompletion:
     url = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    reply = await client.chat.completions.create(
-        model=model,
+    return await client.chat.completions.create(
+        model=connection.model,
         messages=[
             {
                 "role": "user",
@@ -77,8 +88,11 @@ async def _read_page(client: openai.AsyncOpenAI, model: str, png: bytes, request
             }
         ],
         temperature=0.0,
-        max_tokens=PAGE_TOKENS_MOST,
+        max_tokens=_tokens_most(connection.context_tokens),
         extra_headers={"X-Request-Id": request_id},
     )
+
+
+def _text_of(reply: ChatCompletion) -> str:
     text = reply.choices[0].message.content or "" if reply.choices else ""
     return text.strip()[:PAGE_CHARS_MOST]

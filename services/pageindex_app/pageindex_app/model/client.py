@@ -41,8 +41,9 @@ class ModelClient:
     async def close(self) -> None:
         await self._client.close()
 
-    async def unavailable(self) -> str | None:
-        """Why the model cannot be used now, or None."""
+    async def unavailable(self, name: str | None = None) -> str | None:
+        """Why the model that answers, or the one of this name, cannot be used now; None if it can."""
+        name = name or self._settings.vllm_model
         try:
             client = self._client.with_options(
                 api_key=self._settings.api_key(), timeout=_READY_TIMEOUT_S, max_retries=0
@@ -54,8 +55,8 @@ class ModelClient:
             return "it does not answer"
         except (ValueError, httpx.HTTPError):
             return "what answers is no model server"
-        if self._settings.vllm_model not in served:
-            return f"it serves no model named {self._settings.vllm_model}"
+        if name not in served:
+            return f"it serves no model named {name}"
         return None
 
     async def choose(self, prompt: str, labels: list[str], most: int) -> list[str]:
@@ -127,7 +128,7 @@ class ModelClient:
     def count(self, prompt_tokens: int, completion_tokens: int) -> None:
         """What a call cost, for the request it was made for and for the metrics."""
         add_tokens(prompt_tokens, completion_tokens)
-        self._metrics.tokens("ask", prompt_tokens, completion_tokens)
+        self._metrics.tokens("ask", self._settings.vllm_model, prompt_tokens, completion_tokens)
 
     def _count_usage(self, usage: CompletionUsage | None) -> None:
         if usage is not None:

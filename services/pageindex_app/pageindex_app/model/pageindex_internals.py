@@ -14,6 +14,8 @@ from functools import cache
 from typing import Any, Protocol
 
 RETRY_AFTER_MOST_S = 60.0
+ORDERS_CHARS = 600  # at the end of PageIndex's prompts: the form of the reply, after the text
+HALVED_MOST = 3
 _PATCHED = threading.Lock()
 
 Count = Callable[[int, int], None]
@@ -67,8 +69,11 @@ class IndexingObserver(Protocol):
 
 
 @contextlib.contextmanager
-def observed(observer: IndexingObserver) -> Iterator[None]:
-    """While this lasts, the observer is told of PageIndex's calls and summaries."""
+def observed(observer: IndexingObserver, prompt_chars: int) -> Iterator[None]:
+    """While this lasts, the observer is told of PageIndex's calls and summaries, whose prompts are kept in bounds.
+
+    PageIndex lets a section go without its summary where the prompt is longer than the model's window.
+    """
     import litellm
     import pageindex.utils as pageindex_utils
 
@@ -84,11 +89,22 @@ def observed(observer: IndexingObserver) -> Iterator[None]:
             await super()._visit(node, depth)
             observer.summarised(node)
 
+        async def _ask(self, prompt: str, prio: int) -> Any:
+            room = prompt_chars
+            for _ in range(HALVED_MOST):
+                try:
+                    return await super()._ask(shortened(prompt, room), prio)
+                except Exception as error:  # LiteLLM's: text of other scripts has more tokens to a character
+                    if getattr(error, "status_code", None) != 400 or len(prompt) <= room // 2:
+                        raise
+                room = min(room, len(prompt)) // 2
+            return await super()._ask(shortened(prompt, room), prio)
+
     plain, plain_async = litellm.completion, litellm.acompletion
 
     def completion(**arguments: Any) -> Any:
         try:
-            response = plain(**arguments)
+            response = plain(**_in_bounds(arguments, prompt_chars))
         except Exception as error:
             time.sleep(retry_after_s(error))
             raise
@@ -112,6 +128,20 @@ def observed(observer: IndexingObserver) -> Iterator[None]:
         finally:
             pageindex_utils.SummaryScheduler = scheduler
             litellm.completion, litellm.acompletion = plain, plain_async
+
+
+def _in_bounds(arguments: dict[str, Any], room: int) -> dict[str, Any]:
+    """A document's description is asked for with the whole of its tree."""
+    *before, last = arguments["messages"]
+    return {**arguments, "messages": [*before, {**last, "content": shortened(last["content"], room)}]}
+
+
+def shortened(prompt: str, room: int) -> str:
+    """A prompt of PageIndex's that fits: its text is cut at the end, what comes after the text stays."""
+    if len(prompt) <= room:
+        return prompt
+    end = prompt[-min(ORDERS_CHARS, room // 2) :]
+    return f"{prompt[: room - len(end) - 3]}...{end}"
 
 
 def retry_after_s(error: Exception) -> float:

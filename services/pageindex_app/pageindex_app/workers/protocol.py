@@ -7,6 +7,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from ..base.failures import Failure
+from ..base.settings import CHARS_PER_TOKEN
+
+CHAT_TEMPLATE_TOKENS = 64  # what a server's chat template writes around a prompt
 
 
 class Connection(BaseModel):
@@ -14,12 +17,23 @@ class Connection(BaseModel):
 
     base_url: str
     model: str
+    context_tokens: int
     api_key: str
     timeout_s: int
     summary_concurrency: int
     summary_max_words: int
     optimize: str
     request_id: str = ""
+
+    @property
+    def reply_tokens(self) -> int:
+        """Room for a summary and the JSON around its words. A model that does not stop by itself is stopped here."""
+        return self.summary_max_words * 2 + 50
+
+    @property
+    def prompt_chars(self) -> int:
+        """Characters of the longest prompt that fits the model's window beside its reply."""
+        return max(self.context_tokens - self.reply_tokens - CHAT_TEMPLATE_TOKENS, 256) * CHARS_PER_TOKEN
 
     def index_config(self, storage: Path) -> dict[str, Any]:
         """PageIndex's ``index=`` argument."""
@@ -30,8 +44,7 @@ class Connection(BaseModel):
                 "api_base": self.base_url,
                 "api_key": self.api_key,
                 "timeout": self.timeout_s,
-                # Room for the JSON around the words. A model that does not stop by itself is stopped here.
-                "max_tokens": self.summary_max_words * 2 + 50,
+                "max_tokens": self.reply_tokens,
                 "extra_headers": {"X-Request-Id": self.request_id},
             },
             "storage_path": str(storage),
@@ -47,6 +60,7 @@ class OcrConnection(BaseModel):
     base_url: str
     model: str
     api_key: str
+    context_tokens: int | None
     timeout_s: int
     concurrency: int
 
@@ -86,12 +100,24 @@ class Report(BaseModel):
 Reporter = Callable[[Report], None]
 
 
+class Tokens(BaseModel):
+    """What calls to a model cost, as its server counts."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def add(self, usage: Any) -> None:
+        """Add a reply's usage; a server may leave it out."""
+        self.prompt += getattr(usage, "prompt_tokens", 0) or 0
+        self.completion += getattr(usage, "completion_tokens", 0) or 0
+
+
 class Outcome(BaseModel):
-    """What came of a job."""
+    """What came of a job, and what it cost: ``index`` of the model that summarises, ``scans`` of the one that reads."""
 
     failure: Failure | None = None
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    index: Tokens = Tokens()
+    scans: Tokens = Tokens()
 
 
 class Line(BaseModel):

@@ -77,7 +77,7 @@ def test_the_tokens_of_all_its_turns_are_counted(running: tuple[TestClient, Fake
         return sum(
             float(line.rpartition(" ")[2])
             for line in text.splitlines()
-            if 'pageindex_tokens_total{kind="prompt",work="ask"}' in line
+            if 'pageindex_tokens_total{kind="prompt",model="default",work="ask"}' in line
         )
 
     before = counted()

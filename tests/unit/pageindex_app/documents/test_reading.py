@@ -118,13 +118,13 @@ def test_metrics_count_what_happens_and_tell_no_words(client: TestClient, shared
         return float(found[1]) if found else 0.0
 
     answered = 'pageindex_answers_total{mode="two-step",support="supported"}'
-    tokens = 'pageindex_tokens_total{kind="completion",work="ask"}'
+    tokens = 'pageindex_tokens_total{kind="completion",model="default",work="ask"}'
     before = value(answered), value(tokens)
     client.post("/api/ask", json={"question": QUESTION})
     assert (value(answered), value(tokens) > before[1]) == (before[0] + 1, True)
     assert value('pageindex_documents{status="ready"}') >= 2
     assert value('pageindex_jobs_ended_total{outcome="ready"}') >= 2
-    assert value('pageindex_tokens_total{kind="prompt",work="index"}') > 0
+    assert value('pageindex_tokens_total{kind="prompt",model="default",work="index"}') > 0
     assert value('pageindex_stage_seconds_count{stage="answering",work="ask"}') >= 1
     text = client.get("/metrics").text
     assert "pageindex_citations_dropped_total" in text

@@ -25,6 +25,19 @@ async def ready(services: AppServices) -> JSONResponse:
     return JSONResponse(body, status_code=200 if ok else 503, headers={} if ok else {"Retry-After": "10"})
 
 
+@router.get("/api/models")
+async def models(services: AppServices) -> dict[str, dict[str, str | int | None] | None]:
+    """Which model answers, which summarises while a document is indexed, and which reads scans, with their windows."""
+    settings = services.settings
+    summarising, window = settings.summarising
+    scans = {"model": settings.ocr_model, "context_tokens": settings.ocr_context_tokens}
+    return {
+        "answer": {"model": settings.vllm_model, "context_tokens": settings.context_tokens},
+        "summary": {"model": summarising, "context_tokens": window},
+        "scans": scans if settings.ocr_base_url else None,
+    }
+
+
 @router.get("/metrics")
 async def metrics(services: AppServices) -> Response:
     """For Prometheus."""
