@@ -2,7 +2,8 @@
 
 The pieces are vLLM's own (v1/worker/gpu_worker.py, determine_available_memory): of a card's memory it may use the share
 ``gpu_memory_utilization``; weights, what is not PyTorch's, the peak of one step and CUDA graphs are taken from it; the
-rest becomes KV cache. It refuses to start if that holds less than one request of ``max_model_len``.
+rest becomes KV cache. It refuses to start if that holds less than one request of ``max_model_len``. What it takes while
+it serves and does not count has to have room on the card beside that share.
 """
 
 from __future__ import annotations
@@ -12,32 +13,28 @@ from dataclasses import dataclass
 from math import floor
 
 from planning.hosts.minimum_versions import Version
+from planning.memory.accounting import SAMPLER_BYTES, Accounting, accounting
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB, WIDE_BYTES, kv_bytes, weights_gib
-from planning.settings.model import Architecture, InlineModel
+from planning.settings.model import Architecture, InlineModel, Task
 from planning.settings.vllm import VllmSettings
 
 BLOCK_TOKENS = 16  # KV cache is handed out in blocks
+POOLING: tuple[Task, ...] = ("embedding", "rerank")  # tasks without a sampler
 
-# Fitted to the 18 architectures that vLLM 0.19 was measured with on an H100, 8192 tokens and 1024 sequences a step
-# (llm-d-planner, accuracy/accuracy_report.md): within 0.09 GiB of each. Most of the peak is the sampler's: copies of
-# sequences × vocabulary in 16 and 32 bits. Before 0.17 the sampler sorted, and took 38.9 bytes.
-SAMPLER_BYTES = 14.6
+# Beside the copies of sequences × vocabulary, fitted with them (accounting.py).
 PEAK_FLOOR_GIB = 0.1
 # What isn't PyTorch's: kernels, cuBLAS and attention workspaces, all-reduce buffers.
-RUNTIME_GIB = 0.27  # measured 0.24-0.27 on an H100 (llm-d-planner)
-RUNTIME_BLACKWELL_GIB = 0.45  # measured on an RTX 5090: 1.57 GiB consumed with 1.12 GiB of weights
+RUNTIME_GIB = 0.27  # measured 0.24-0.27 on an H100 (llm-d-planner), 0.22 with vLLM 0.26
+# measured on an RTX 5090: 1.57 GiB consumed with 1.12 GiB of weights; since the log names no version, that may hold the
+# sampler's counts, and a plan then has up to 0.15 GiB too many
+RUNTIME_BLACKWELL_GIB = 0.45
 RUNTIME_PIPELINE_GIB = 0.07  # measured on an H100 with PP 2 and 4
 RUNTIME_NVLINK_GIB = 2.10  # measured 2.06-2.17 on H100s with TP 2 and 4: fused all-reduce workspaces
 RUNTIME_PCIE_GIB = 0.80  # measured on two RTX 5090: 15.03 GiB consumed with 14.28 GiB of weights
 # A CUDA graph: fixed part and a part for each layer. 0.91 GiB for 102 graphs of 32 layers (H100), 0.52 and 0.81 for 86
-# graphs of 40 and 64 layers, 0.09 for 9 graphs of 64 layers (RTX 5090).
+# graphs of 40 and 64 layers, 0.09 for 9 graphs of 64 layers (RTX 5090), 0.54 for 86 of 28 layers (H100, vLLM 0.26).
 GRAPH_MIB, GRAPH_LAYER_MIB = 2.0, 0.17
-GRAPHS_COUNTED_SINCE: Version = (0, 21, 0)
-# Before 0.32 a small allocation could pin a large freed block during profiling, which then counted as consumed:
-# 1.48 and 1.59 GiB on an RTX 5090. 0.32 limits splitting (gpu_worker.py, _scoped_allocator_max_split).
-PINNED_GIB = 1.5
-PINNED_SINCE, PINNED_UNTIL = (0, 21, 0), (0, 32, 0)
 # Taken before vLLM measures what is free: CUDA context, measured 0.50 on an RTX 5090 (30.86 of 31.36 GiB free), and
 # NCCL's buffers, measured 0.9-1.13 together on two (30.27 and 30.5 of 31.4 GiB free).
 CONTEXT_GIB, NCCL_GIB = 0.5, 0.6
@@ -55,16 +52,20 @@ class CardBudget:
     """total × gpu_memory_utilization."""
     weights: float
     activation: float
+    sampler: float
+    """What the sampler keeps for penalties."""
     runtime: float
     pinned: float
     graphs: float
+    beside: float
+    """vLLM's too, but not counted by it: taken of the card while it serves, on top of what it is allowed."""
     kv_bytes_per_token: float
     layers: int
 
     @property
     def needed(self) -> float:
-        """Everything of vLLM's but the KV cache."""
-        return self.weights + self.activation + self.runtime + self.pinned + self.graphs
+        """Everything that vLLM counts but the KV cache."""
+        return self.weights + self.activation + self.sampler + self.runtime + self.pinned + self.graphs
 
     @property
     def kv(self) -> float:
@@ -73,8 +74,8 @@ class CardBudget:
 
     @property
     def unused(self) -> float:
-        """Neither vLLM's nor anybody's; negative where vLLM asks for more than is free."""
-        return self.total - self.outside - self.allowed
+        """Neither vLLM's nor anybody's; negative where vLLM takes more than is free."""
+        return self.total - self.outside - self.allowed - self.beside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +90,14 @@ class MemoryPlan:
     """KV tokens that DOUBT_GIB is worth."""
 
     @property
-    def starts(self) -> bool:
-        """Whether as much is free as vLLM asks for."""
+    def has_room(self) -> bool:
+        """Whether as much is free as vLLM asks for, and takes beside that."""
         return all(card.unused >= 0 for card in self.cards)
 
     @property
     def fits(self) -> bool:
-        """Whether vLLM would start: enough is free, and KV cache holds one request of the full length."""
-        return self.starts and self.kv_tokens >= self.max_model_len
+        """Whether vLLM would start and serve: enough is free, and KV cache holds one request of the full length."""
+        return self.has_room and self.kv_tokens >= self.max_model_len
 
     @property
     def tight(self) -> bool:
@@ -155,21 +156,26 @@ def _card_budget(
     stage: int,
 ) -> CardBudget:
     tensor, stages = vllm.tensor_parallel_size, vllm.pipeline_parallel_size
-    several = tensor * stages > 1
-    graphs = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs)
+    counted = accounting(shape, version)
+    samples = stage == stages - 1 and model.task not in POOLING
+    activation = activation_gib(shape, vllm, card, counted, samples=samples)
+    count = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs)
+    graphs = count * (GRAPH_MIB + GRAPH_LAYER_MIB * layers) / 1024
+    sampler = vllm.max_num_seqs * shape.vocab_size * counted.penalty_bytes / GIB if samples else 0.0
+    beside = (0.0 if counted.counts_graphs else graphs) + (0.0 if counted.counts_consumed else sampler)
+    if samples:
+        beside += max(0.0, sampling_gib(shape, vllm, card, SAMPLER_BYTES) - activation)
     return CardBudget(
         total=card.cuda_gib,
-        outside=CONTEXT_GIB + card.reserved_gib + (NCCL_GIB if several else 0),
+        outside=CONTEXT_GIB + card.reserved_gib + (NCCL_GIB if tensor * stages > 1 else 0),
         allowed=card.cuda_gib * vllm.gpu_memory_utilization,
-        weights=max(0.0, weights_gib(model, vllm, layers, stage) - vllm.cpu_offload_gib),
-        activation=activation_gib(shape, vllm, card, last_stage=stage == stages - 1),
+        weights=max(0.0, weights_gib(model, vllm, layers, stage, card) - vllm.cpu_offload_gib),
+        activation=activation,
+        sampler=sampler if counted.counts_consumed else 0.0,
         runtime=_runtime_gib(vllm, card),
-        pinned=PINNED_GIB if version and PINNED_SINCE <= version < PINNED_UNTIL else 0.0,
-        graphs=(
-            graphs * (GRAPH_MIB + GRAPH_LAYER_MIB * layers) / 1024
-            if version is None or version >= GRAPHS_COUNTED_SINCE
-            else 0.0
-        ),
+        pinned=counted.pinned,
+        graphs=graphs if counted.counts_graphs else 0.0,
+        beside=beside,
         kv_bytes_per_token=shape.kv_bytes_per_token(kv_bytes(vllm), layers, tensor),
         layers=layers,
     )
@@ -192,11 +198,27 @@ def batched_tokens(vllm: VllmSettings, card: Card) -> int:
     return 8192 if card.cuda_gib >= 70 and "A100" not in card.name else 2048
 
 
-def activation_gib(shape: Architecture, vllm: VllmSettings, card: Card, *, last_stage: bool = True) -> float:
-    """The peak of one step beyond weights: the larger of a forward pass, sampling, and encoding an image."""
-    tokens, tensor = batched_tokens(vllm, card), vllm.tensor_parallel_size
-    wide = 4 if vllm.dtype == "float32" else WIDE_BYTES
-    hidden = tokens * shape.hidden_size * wide / GIB
+def sampling_gib(shape: Architecture, vllm: VllmSettings, card: Card, sampler_bytes: float) -> float:
+    """The peak of sampling all sequences at once."""
+    logits = vllm.max_num_seqs * shape.vocab_size * sampler_bytes / GIB
+    return logits + _hidden_gib(shape, vllm, card) + PEAK_FLOOR_GIB
+
+
+def _hidden_gib(shape: Architecture, vllm: VllmSettings, card: Card) -> float:
+    """One step's tokens between two layers."""
+    return batched_tokens(vllm, card) * shape.hidden_size * _wide(vllm) / GIB
+
+
+def _wide(vllm: VllmSettings) -> int:
+    return 4 if vllm.dtype == "float32" else WIDE_BYTES
+
+
+def activation_gib(
+    shape: Architecture, vllm: VllmSettings, card: Card, counted: Accounting, *, samples: bool = True
+) -> float:
+    """The peak of one step beyond weights, as vLLM profiles it: of a forward pass, sampling, and encoding an image."""
+    tokens, tensor, wide = batched_tokens(vllm, card), vllm.tensor_parallel_size, _wide(vllm)
+    hidden = _hidden_gib(shape, vllm, card)
     if shape.experts:
         size = shape.expert_size / tensor
         # The MoE kernels' two workspaces stay allocated, so they add to whatever peaks.
@@ -207,9 +229,11 @@ def activation_gib(shape: Architecture, vllm: VllmSettings, card: Card, *, last_
         forward = 3 * tokens * shape.intermediate_size / tensor * wide / GIB + 4 * hidden
     if vllm.pipeline_parallel_size > 1:
         forward += 2 * hidden + PEAK_FLOOR_GIB  # buffers that go from stage to stage
-    sampling = vllm.max_num_seqs * shape.vocab_size * SAMPLER_BYTES / GIB + hidden + PEAK_FLOOR_GIB
+    sampling = sampling_gib(shape, vllm, card, counted.profiled_sampler_bytes)
+    if counted.second_runner:
+        sampling -= PEAK_FLOOR_GIB
     image = hidden if shape.vision_parameters else 0.0  # embedded images wait for the forward pass
-    peak = max(forward, sampling if last_stage else 0.0) + image
+    peak = max(forward, sampling if samples else 0.0) + image
     return max(peak, shape.vision_activation_gib) + workspace
 
 

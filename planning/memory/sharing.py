@@ -51,7 +51,7 @@ def place_all(tenants: Sequence[Tenant], card: Card, card_count: int) -> dict[st
     for tenant in tenants:
         beside = {other.name for index in _flat(cards[tenant.name]) for other in on[index]} - {tenant.name}
         fullest = max(
-            (sum(_taken(shares[other.name], card) for other in on[index] if other.name != tenant.name))
+            (sum(_taken(other, shares[other.name], card) for other in on[index] if other.name != tenant.name))
             for index in _flat(cards[tenant.name])
         )
         filled = {"placement": cards[tenant.name], "gpu_memory_utilization": shares[tenant.name]}
@@ -97,7 +97,7 @@ def _share_among(tenant: Tenant, on: Sequence[Tenant], card: Card) -> float:
     """What it needs, and of the rest as large a part as it needs of all: larger models want more for their cache."""
     said = [each for each in on if "gpu_memory_utilization" in each.vllm.model_fields_set]
     need = {each.name: needed_gib(each, card) for each in on if each not in said}
-    there = card.cuda_gib * MOST_OF_A_CARD - card.reserved_gib - CONTEXT_GIB * len(on)
+    there = card.cuda_gib * MOST_OF_A_CARD - card.reserved_gib - sum(_beside(each, card) for each in on)
     left = there - sum(card.cuda_gib * each.vllm.gpu_memory_utilization for each in said) - sum(need.values())
     wanted = need[tenant.name] * (1 + max(0.0, left) / sum(need.values()))
     return max(0.06, min(0.98, floor(wanted / card.cuda_gib * 100) / 100 if left > 0 else _up(wanted / card.cuda_gib)))
@@ -111,8 +111,16 @@ def needed_gib(tenant: Tenant, card: Card) -> float:
     return max(each.needed + each.kv_bytes_per_token * (plan.max_model_len + 16) / GIB for each in plan.cards)
 
 
-def _taken(share: float, card: Card) -> float:
-    return share * card.cuda_gib + CONTEXT_GIB
+def _taken(tenant: Tenant, share: float, card: Card) -> float:
+    return share * card.cuda_gib + _beside(tenant, card)
+
+
+def _beside(tenant: Tenant, card: Card) -> float:
+    """What it takes of a card on top of its share."""
+    if tenant.model is None or tenant.model.architecture is None:
+        return CONTEXT_GIB
+    plan = plan_memory(tenant.model, tenant.vllm, card, tenant.version)
+    return CONTEXT_GIB + max(each.beside for each in plan.cards)
 
 
 def _up(share: float) -> float:

@@ -66,7 +66,7 @@ def _utilization(now: Situation) -> Iterator[Suggestion]:
     """As much as is free and wise, where too much or too little is asked for."""
     plan = plan_memory(now.model, now.vllm, now.card, now.version)
     card = plan.cards[0]
-    most = min(MOST_UTILIZATION, floor((card.total - card.outside) / card.total * 100) / 100)
+    most = min(MOST_UTILIZATION, floor((card.total - card.outside - card.beside) / card.total * 100) / 100)
     if most <= 0.05 or most == now.vllm.gpu_memory_utilization:
         return
     suggestion = now.suggestion(f"use {most:.2f} of each card", gpu_memory_utilization=most)

@@ -14,6 +14,7 @@ BAR_WIDTH = 64
 PIECES = (
     ("weights", "█"),
     ("activation", "▓"),
+    ("sampler", "▒"),
     ("runtime", "▒"),
     ("pinned", "▒"),
     ("graphs", "▒"),
@@ -22,12 +23,17 @@ PIECES = (
 NAMES = {
     "weights": "weights",
     "activation": "one step's peak",
+    "sampler": "sampler's counts for penalties",
     "runtime": "kernels and workspaces",
     "pinned": "not given back by profiling",
     "graphs": "CUDA graphs",
     "outside": "outside vLLM: context, NCCL, others",
     "kv": "left for KV cache",
+    "beside": "beside that: what vLLM doesn't count",
 }
+
+
+NOT_ALWAYS = (NAMES["sampler"], NAMES["pinned"], NAMES["beside"])  # left out where they are nothing
 
 
 def memory_table(plan: MemoryPlan) -> str:
@@ -36,12 +42,14 @@ def memory_table(plan: MemoryPlan) -> str:
     rows = [
         (NAMES["weights"], [card.weights for card in columns]),
         (NAMES["activation"], [card.activation for card in columns]),
+        (NAMES["sampler"], [card.sampler for card in columns]),
         (NAMES["runtime"], [card.runtime for card in columns]),
         (NAMES["pinned"], [card.pinned for card in columns]),
         (NAMES["graphs"], [card.graphs for card in columns]),
         ("needed before KV cache", [card.needed for card in columns]),
         ("allowed: total × gpu_memory_utilization", [card.allowed for card in columns]),
         (NAMES["kv"], [card.kv for card in columns]),
+        (NAMES["beside"], [card.beside for card in columns]),
         (NAMES["outside"], [card.outside for card in columns]),
         ("total of the card", [card.total for card in columns]),
     ]
@@ -50,7 +58,7 @@ def memory_table(plan: MemoryPlan) -> str:
     lines += [
         f"{name:<40}" + "".join(f"{value:9.2f}" for value in values)
         for name, values in rows
-        if name != NAMES["pinned"] or any(values)
+        if name not in NOT_ALWAYS or any(round(value, 2) for value in values)
     ]
     one = max(card.kv_bytes_per_token for card in columns) * plan.max_model_len / 2**30
     lines.append(f"{'KV cache of one request of full length':<40}{one:9.2f}")
@@ -62,11 +70,15 @@ def memory_table(plan: MemoryPlan) -> str:
 
 def verdict(plan: MemoryPlan) -> str:
     """One line: does it fit."""
-    if not plan.starts:
+    if not plan.has_room:
         card = min(plan.cards, key=lambda card: card.unused)
+        asks = f"vLLM asks for {card.allowed:.2f} GiB"
+        there = f"of a card that has {card.total - card.outside:.2f} GiB free"
+        if card.allowed > card.total - card.outside:
+            return f"does not start: {asks} {there}"
         return (
-            f"does not start: vLLM asks for {card.allowed:.2f} GiB of a card that has "
-            f"{card.total - card.outside:.2f} GiB free"
+            f"runs out of memory once it serves: {asks}, and takes {card.beside:.2f} GiB beside that for sampling and "
+            f"what else it does not count, {there}"
         )
     if not plan.fits:
         return "does not fit: KV cache would not hold one request of the full length"

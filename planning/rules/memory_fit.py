@@ -80,7 +80,7 @@ def fit(draft: Draft) -> tuple[Fit | None, list[ConfigError]]:
     )
     found = suggestions(situation)
     text = "\n".join([f"{model.repo} {verdict(plan)}", memory_table(plan), suggestions_text(found)])
-    if not plan.starts:
+    if not plan.has_room:
         key, value = "vllm.gpu_memory_utilization", str(vllm.gpu_memory_utilization)
     elif plan.narrowest.kv <= 0:
         key, value = "model", str(draft.settings.model) if isinstance(draft.settings.model, str) else model.repo

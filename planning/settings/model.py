@@ -52,9 +52,14 @@ class Architecture(SettingsBase):
         """Matrices of all layers: what quantization shrinks."""
         attention = 2 * self.hidden_size * self.head_size * (self.heads + self.kv_heads)
         dense = 3 * self.hidden_size * self.intermediate_size
-        expert = 3 * self.hidden_size * self.expert_size
-        sparse = expert * (self.experts + self.shared_experts) if self.experts else dense
-        return self.layers * attention + self.dense_layers * dense + (self.layers - self.dense_layers) * sparse
+        shared = 3 * self.hidden_size * self.expert_size * self.shared_experts
+        rest = (self.layers - self.dense_layers) * (shared if self.experts else dense)
+        return self.layers * attention + self.dense_layers * dense + rest + self.expert_parameters
+
+    @property
+    def expert_parameters(self) -> int:
+        """Of those, the matrices of the routed experts."""
+        return (self.layers - self.dense_layers) * 3 * self.hidden_size * self.expert_size * self.experts
 
     @property
     def small_parameters(self) -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from planning.memory.accounting import accounting
 from planning.memory.budget import activation_gib, graph_count, plan_memory
 from planning.memory.cards import CARDS
 from planning.memory.cpu_budget import plan_cpu
@@ -167,7 +168,7 @@ def test_kv_cache_is_within_five_percent(run: Measured) -> None:
 def test_awq_models_on_a_consumer_card(name: str, utilization: float, needed: float, tokens: int) -> None:
     settings = VllmSettings(max_num_seqs=256, gpu_memory_utilization=utilization, max_model_len=8192)
     plan = plan_memory(catalog()[name], settings, RTX5090, (0, 29, 0))
-    assert plan.cards[0].needed == pytest.approx(needed, abs=0.25)
+    assert plan.cards[0].needed == pytest.approx(needed, abs=0.3)
     assert plan.kv_tokens == pytest.approx(tokens, rel=0.05)
 
 
@@ -212,7 +213,8 @@ def test_fp8_kv_doubles_the_tokens_and_leaves_the_pool_alone() -> None:
 def test_fewer_sequences_free_what_sampling_them_would_take() -> None:
     shape = QWEN_7B.architecture
     assert shape
-    few, many = (activation_gib(shape, VllmSettings(max_num_seqs=count), H100) for count in (16, 1024))
+    first = accounting(shape, V19)
+    few, many = (activation_gib(shape, VllmSettings(max_num_seqs=count), H100, first) for count in (16, 1024))
     assert many - few > 0.8
 
 
@@ -240,7 +242,7 @@ def test_the_narrowest_pipeline_stage_decides() -> None:
 def test_on_unified_memory_the_system_has_its_share() -> None:
     gb10, glm = CARDS["NVIDIA GB10"], catalog()["glm-4.5-air-awq"]
     # Seen: "Free memory on device (100.94/121.69 GiB) on startup is less than desired … (0.835, 101.61 GiB)".
-    assert not plan_memory(glm, VllmSettings(gpu_memory_utilization=0.9), gb10).starts
+    assert not plan_memory(glm, VllmSettings(gpu_memory_utilization=0.9), gb10).has_room
     assert plan_memory(glm, VllmSettings(gpu_memory_utilization=0.75), gb10).fits
 
 

@@ -123,7 +123,7 @@ def test_versions_are_read_from_image_names(image: str, version: tuple[int, int,
 
 def test_a_plan_is_shown_with_its_table_and_a_bar_for_each_card() -> None:
     text = plan_text(plan_of_file(BY_STACK["rtx5090"]))
-    assert "KV cache holds 110," in text
+    assert "KV cache holds 113," in text
     assert text.count("[████") == 2
     assert text.rstrip().endswith("fits")
     assert "#####" in plan_text(plan_of_file(BY_STACK["gb10"])), "unified memory shows what the system has"

@@ -108,7 +108,7 @@ def test_the_table_adds_up() -> None:
     assert "stage 0  stage 1" in memory_table(plan)
     for card in plan.cards:
         assert card.needed + card.kv == pytest.approx(card.allowed)
-        assert card.allowed + card.outside + card.unused == pytest.approx(card.total)
+        assert card.allowed + card.beside + card.outside + card.unused == pytest.approx(card.total)
 
 
 def test_replicas_get_the_next_cards_in_order_or_those_that_are_named() -> None:
