@@ -18,10 +18,11 @@ from planning.rules.across import errors_across
 from planning.rules.answering import answer_mode, hindrance
 from planning.rules.app_models import AppModels, app_models
 from planning.rules.draft import Draft
-from planning.rules.memory_fit import Fit, fit, on_their_cards
+from planning.rules.memory_fit import Fit, fit
 from planning.rules.modes import AnswerMode, RolloutMode
 from planning.rules.rollouts import rollout_mode
 from planning.rules.several import default_of, served_names
+from planning.rules.sharing import on_their_cards
 from planning.services.app import AskedModel, AskedModels
 from planning.settings.areas import StackSecrets, StackSettings, settings_fields
 from planning.settings.errors import BadStackFile
@@ -157,9 +158,10 @@ def plan_stack(
         errors += errors_across(given, drafts)
         inputs = [draft.path(key) for draft in drafts for key in MEMORY_INPUTS]
         if not any(error.concerns(*inputs) for error in errors):
-            drafts, misplaced = on_their_cards(drafts)
+            placed, misplaced = on_their_cards(given, drafts)
             errors += misplaced
-            for draft in drafts if not misplaced else ():
+            drafts = drafts if misplaced else placed
+            for draft in placed:
                 fitted, misfits = fit(draft)
                 fits.append(fitted)
                 errors += map(draft.said_here, misfits)

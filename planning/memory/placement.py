@@ -24,11 +24,7 @@ class Replica:
 
 
 class BadPlacement(Exception):
-    """Replicas and cards do not go together. ``model`` is whose, among several."""
-
-    def __init__(self, reason: str, model: str = ""):
-        super().__init__(reason)
-        self.model = model
+    """Replicas and cards do not go together."""
 
 
 def place(vllm: VllmSettings, card_count: int, served: str = "") -> tuple[Replica, ...]:
@@ -50,15 +46,10 @@ def place(vllm: VllmSettings, card_count: int, served: str = "") -> tuple[Replic
             )
     taken = Counter(card for cards in vllm.placement for card in cards)
     if missing := sorted(card for card in taken if card >= card_count):
-        raise BadPlacement(no_such_card(missing[0], card_count))
+        raise BadPlacement(f"there is no card {missing[0]}: host.gpus.count is {card_count}, and they count from 0")
     if twice := sorted(card for card, times in taken.items() if times > 1):
         raise BadPlacement(f"card {twice[0]} is given out {taken[twice[0]]} times")
     return tuple(Replica(index=index, cards=tuple(cards), served=served) for index, cards in enumerate(vllm.placement))
-
-
-def no_such_card(index: int, card_count: int) -> str:
-    """Why a placement can't have a card."""
-    return f"there is no card {index}: host.gpus.count is {card_count}, and they count from 0"
 
 
 def uneven(model: InlineModel, parts: int) -> str | None:

@@ -15,7 +15,7 @@ from planning.hosts.minimum_versions import Version
 from planning.memory.budget import CONTEXT_GIB, plan_memory
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB
-from planning.memory.placement import BadPlacement, no_such_card, place
+from planning.memory.placement import BadPlacement, place
 from planning.settings.model import InlineModel
 from planning.settings.vllm import VllmSettings
 
@@ -43,16 +43,16 @@ class Place:
 
 
 def place_all(tenants: Sequence[Tenant], card: Card, card_count: int) -> dict[str, Place]:
-    """Each model's place. BadPlacement says whose cards can't be had; whether it fits is planned afterwards."""
-    cards = _cards_of_each(tenants, card_count)
-    on = {index: [each for each in tenants if index in _flat(cards[each.name])] for index in range(card_count)}
-    shares = {each.name: _share(each, [on[index] for index in _flat(cards[each.name])], card) for each in tenants}
+    """Each model's place, where nobody is without cards; whether it fits is planned afterwards."""
+    cards = cards_of_each(tenants, card_count)
+    on = {index: [each for each in tenants if index in flat(cards[each.name])] for index in range(card_count)}
+    shares = {each.name: _share(each, [on[index] for index in flat(cards[each.name])], card) for each in tenants}
     placed = {}
     for tenant in tenants:
-        beside = {other.name for index in _flat(cards[tenant.name]) for other in on[index]} - {tenant.name}
+        beside = {other.name for index in flat(cards[tenant.name]) for other in on[index]} - {tenant.name}
         fullest = max(
             (sum(_taken(other, shares[other.name], card) for other in on[index] if other.name != tenant.name))
-            for index in _flat(cards[tenant.name])
+            for index in flat(cards[tenant.name])
         )
         filled = {"placement": cards[tenant.name], "gpu_memory_utilization": shares[tenant.name]}
         placed[tenant.name] = Place(
@@ -63,27 +63,41 @@ def place_all(tenants: Sequence[Tenant], card: Card, card_count: int) -> dict[st
     return placed
 
 
-def _cards_of_each(tenants: Sequence[Tenant], card_count: int) -> dict[str, list[list[int]]]:
-    """As the stack file says; whoever has no placement gets cards that nobody is on."""
-    cards = {each.name: each.vllm.placement for each in tenants if each.vllm.placement}
-    for tenant in tenants:
-        if outside := [index for index in _flat(tenant.vllm.placement) if index >= card_count]:
-            raise BadPlacement(no_such_card(min(outside), card_count), tenant.name)
-    taken = {index for placement in cards.values() for index in _flat(placement)}
+def cards_of_each(tenants: Sequence[Tenant], card_count: int) -> dict[str, list[list[int]]]:
+    """As the stack file says; who has no placement gets cards that nobody is on, and is missing if there are none."""
+    said = [each for each in tenants if each.vllm.placement and not _misplaced(each, card_count)]
+    cards = {each.name: each.vllm.placement for each in said}
+    taken = {index for placement in cards.values() for index in flat(placement)}
     free = [index for index in range(card_count) if index not in taken]
     for tenant in tenants:
-        if tenant.name in cards:
+        needed = tenant.vllm.cards_per_replica * tenant.vllm.replicas
+        if tenant.vllm.placement or needed > len(free):
             continue
-        each, replicas = tenant.vllm.cards_per_replica, tenant.vllm.replicas
-        if each * replicas > len(free):
-            raise BadPlacement(
-                f"needs {each * replicas} of the {card_count} cards, and {len(free) or 'none'} of them "
-                f"{'is' if len(free) < 2 else 'are'} nobody's; a placement says whose it shares",
-                tenant.name,
-            )
         cards[tenant.name] = [[free[at] for at in replica.cards] for replica in place(tenant.vllm, card_count)]
-        free = free[each * replicas :]
+        free = free[needed:]
     return cards
+
+
+def without_cards(tenants: Sequence[Tenant], card_count: int) -> dict[str, str]:
+    """Whose cards can't be had, and why."""
+    cards = cards_of_each(tenants, card_count)
+    free = card_count - len({index for placement in cards.values() for index in flat(placement)})
+    left = f"{free or 'none'} of them {'is' if free < 2 else 'are'} nobody's"
+    return {
+        each.name: _misplaced(each, card_count)
+        or f"needs {each.vllm.cards_per_replica * each.vllm.replicas} of the {card_count} cards, and {left}"
+        for each in tenants
+        if each.name not in cards
+    }
+
+
+def _misplaced(tenant: Tenant, card_count: int) -> str:
+    """Why the placement that the stack file says can't be; empty if it can."""
+    try:
+        place(tenant.vllm, card_count)
+    except BadPlacement as error:
+        return str(error)
+    return ""
 
 
 def _share(tenant: Tenant, cards: Sequence[Sequence[Tenant]], card: Card) -> float:
@@ -97,7 +111,7 @@ def _share_among(tenant: Tenant, on: Sequence[Tenant], card: Card) -> float:
     """What it needs, and of the rest as large a part as it needs of all: larger models want more for their cache."""
     said = [each for each in on if "gpu_memory_utilization" in each.vllm.model_fields_set]
     need = {each.name: needed_gib(each, card) for each in on if each not in said}
-    there = card.cuda_gib * MOST_OF_A_CARD - card.reserved_gib - sum(_beside(each, card) for each in on)
+    there = card.cuda_gib * MOST_OF_A_CARD - card.reserved_gib - sum(beside_gib(each, card) for each in on)
     left = there - sum(card.cuda_gib * each.vllm.gpu_memory_utilization for each in said) - sum(need.values())
     wanted = need[tenant.name] * (1 + max(0.0, left) / sum(need.values()))
     return max(0.06, min(0.98, floor(wanted / card.cuda_gib * 100) / 100 if left > 0 else _up(wanted / card.cuda_gib)))
@@ -112,10 +126,10 @@ def needed_gib(tenant: Tenant, card: Card) -> float:
 
 
 def _taken(tenant: Tenant, share: float, card: Card) -> float:
-    return share * card.cuda_gib + _beside(tenant, card)
+    return share * card.cuda_gib + beside_gib(tenant, card)
 
 
-def _beside(tenant: Tenant, card: Card) -> float:
+def beside_gib(tenant: Tenant, card: Card) -> float:
     """What it takes of a card on top of its share."""
     if tenant.model is None or tenant.model.architecture is None:
         return CONTEXT_GIB
@@ -127,5 +141,5 @@ def _up(share: float) -> float:
     return -floor(-share * 100) / 100
 
 
-def _flat(placement: Sequence[Sequence[int]]) -> list[int]:
+def flat(placement: Sequence[Sequence[int]]) -> list[int]:
     return [index for cards in placement for index in cards]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil
 
 from planning.hosts.minimum_versions import vllm_version
@@ -11,7 +10,6 @@ from planning.memory.budget import MemoryPlan, plan_memory
 from planning.memory.cpu_budget import CPU_BLOCK_TOKENS, CpuPlan, plan_cpu
 from planning.memory.model_sizes import GIB
 from planning.memory.placement import BadPlacement, Replica, place
-from planning.memory.sharing import Tenant, place_all
 from planning.memory.suggestions import Situation, Suggestion, suggestions
 from planning.memory.table import cpu_table, memory_table, suggestions_text, verdict
 from planning.rules.draft import Draft
@@ -26,32 +24,6 @@ class Fit:
     memory: MemoryPlan | None = None
     cpu: CpuPlan | None = None
     suggestions: tuple[Suggestion, ...] = ()
-
-
-def on_their_cards(drafts: Sequence[Draft]) -> tuple[list[Draft], list[ConfigError]]:
-    """Several models with cards and shares filled in, each on its card as the others leave it; one model as it is."""
-    with_cards = [draft for draft in drafts if draft.card]
-    card = with_cards[0].card if with_cards else None
-    if len(drafts) == 1 or card is None:
-        return list(drafts), []
-    tenants = [
-        Tenant(name=each.name, model=each.model, vllm=each.settings.vllm, version=vllm_version(each.image or ""))
-        for each in with_cards
-    ]
-    try:
-        places = place_all(tenants, card, drafts[0].card_count)
-    except BadPlacement as error:
-        whose = next(draft for draft in drafts if draft.name == error.model)
-        mend = whose.set_line("vllm.placement.0.0", 0)
-        return list(drafts), [whose.said_here(ConfigError("vllm.placement", str(error), mend))]
-    placed = []
-    for draft in drafts:
-        if (place_of := places.get(draft.name)) is None:
-            placed.append(draft)
-            continue
-        settings = draft.settings.model_copy(update={"vllm": place_of.vllm})
-        placed.append(replace(draft, settings=settings, card=place_of.card, neighbours=place_of.neighbours))
-    return placed, []
 
 
 def fit(draft: Draft) -> tuple[Fit | None, list[ConfigError]]:
