@@ -73,7 +73,7 @@ def verdict(plan: MemoryPlan) -> str:
     if not plan.has_room:
         card = min(plan.cards, key=lambda card: card.unused)
         asks = f"vLLM asks for {card.allowed:.2f} GiB"
-        there = f"of a card that has {card.total - card.outside:.2f} GiB free"
+        there = f"of a card that has {max(0.0, card.total - card.outside):.2f} GiB free"
         if card.allowed > card.total - card.outside:
             return f"does not start: {asks} {there}"
         return (

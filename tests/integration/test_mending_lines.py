@@ -16,6 +16,7 @@ import yaml
 from planning.stack_files import plan_of_file
 from tests.integration.pulumi_project import Project
 from tests.unit.planning.test_bad_stack_files import CARDS, CPU, gpus, merged, one_card
+from tests.unit.planning.test_models_without_cards import FIT
 
 pytestmark = pytest.mark.integration
 NVIDIA = {"vllm": {"image": "nvcr.io/nvidia/vllm:26.10-py3"}, "waivers": {"vllm": "the only image"}}
@@ -84,6 +85,18 @@ def test_preview_refuses_and_its_line_mends_the_file(project: Project, key: str,
     refused = project.pulumi("preview", "--stack", "s", ok=False)
     assert refused.returncode != 0
     run(project, mending_line(refused.stdout, key), project.directory)
+    plan_of_file(project.stack_file)
+
+
+# Lists in lists: a share taken out and cards given to both models, and a placement that is taken out and made anew.
+WITHOUT_CARDS = {what: file for what, file, _ in FIT if "leaves nothing" in what or "names one" in what}
+
+
+@pytest.mark.parametrize("what", WITHOUT_CARDS)
+def test_a_model_without_cards_gets_them_by_the_line(project: Project, what: str) -> None:
+    project.write_stack_file(WITHOUT_CARDS[what])
+    refused = project.pulumi("preview", "--stack", "s", ok=False)
+    run(project, mending_line(refused.stdout, "models.tiny.placement"), project.directory)
     plan_of_file(project.stack_file)
 
 
