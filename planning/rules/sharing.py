@@ -9,6 +9,7 @@ from planning.hosts.minimum_versions import vllm_version
 from planning.memory.cards import Card
 from planning.memory.settling import SHARE, Settled, least_gib, room_gib, settle
 from planning.memory.sharing import Place, Tenant, flat, place_all, without_cards
+from planning.rules.app_models import AREA, PURPOSES
 from planning.rules.draft import Draft
 from planning.rules.several import default_of
 from planning.settings.areas import StackSettings
@@ -129,6 +130,8 @@ def _taken_out(given: StackSettings, drafts: Sequence[Draft], draft: Draft, sett
     for client, limits in given.gateway.clients.items():
         if draft.name in limits.models:
             path = ["gateway", "clients", client, "models", str(limits.models.index(draft.name))]
-            alone = len(limits.models) == 1 and default  # an empty list would open every model to it
-            lines.append(set_value_line(path, default.name, stack) if alone else rm_line(path, stack))
+            instead = default.name if default and len(limits.models) == 1 else None  # an empty list opens every model
+            lines.append(set_value_line(path, instead, stack) if instead else rm_line(path, stack))
+    said = given.pageindex.models
+    lines += [rm_line([*AREA, purpose], stack) for purpose in PURPOSES if getattr(said, purpose) == draft.name]
     return lines

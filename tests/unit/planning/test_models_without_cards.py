@@ -122,6 +122,7 @@ def test_a_model_that_fits_nowhere_is_said_to_and_its_line_takes_it_out(
 def test_a_model_that_is_taken_out_is_mentioned_no_more() -> None:
     file = on(1, large=LARGE, small=SMALL)
     file["default_model"] = "small"
+    file["pageindex"] = {"models": {"summary": "small"}}
     file["gateway"] = {"clients": {"al": {"models": ["large", "small"]}, "bo": {"models": ["small"]}}}
     secrets = {"api_keys": {"al": "k" * 40, "bo": "b" * 40}}
     with pytest.raises(BadStackFile) as raised:
