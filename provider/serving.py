@@ -142,6 +142,7 @@ class VllmServer(pulumi.ComponentResource):
                 model_mount={"volume_name": args["model_volume"], "container_path": MODELS_PATH, "read_only": True},
                 network_name=args["network_name"],
                 api_key=args["api_key"],
+                card="" if settings.device == "cpu" else settings.device,
                 replicas=place(settings, int(args.get("card_count") or settings.replicas * settings.cards_per_replica)),
                 gateway=gateway,
             ),
