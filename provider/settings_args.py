@@ -114,6 +114,8 @@ class ClientSettingsArgs(TypedDict, total=False):
     """Paths on both ports, each with everything below it. Default: every path."""
     models: Optional[list[str]]
     """Names of `models` that it may use. Default: every one of this stack."""
+    model_requests_per_minute: Optional[dict[str, int]]
+    """Requests a minute to single ones of `models`, within requests_per_minute."""
     expires: Optional[str]
     """Last day, in UTC, on which the client's keys are good."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from planning.gateway.client_limits import limited_by_model
 from planning.gateway.config import API_PORT, APP_PORT, GatewayConfig
 from planning.gateway.replicas import server_line
 from planning.gateway.routing import NAME
@@ -54,7 +55,8 @@ def _onward(config: GatewayConfig, method: str, path: str) -> list[str]:
         return [f"    proxy_pass http://$vllm_upstream{path};"]
     if method == "GET":
         return ["    return 200 $model_list;"]
-    return [f"    set $route {path};", "    rewrite ^ /-body/ last;"]
+    way = "$way" if limited_by_model(config) else ""
+    return [f"    set $route {path};", f"    rewrite ^ /-body{way}/ last;"]
 
 
 def inner_locations(config: GatewayConfig) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from planning.gateway.client_limits import client_limits, counted_limits, limited_by_model, model_limits
 from planning.gateway.config import (
     API_PORT,
     APP_PORT,
@@ -67,7 +68,7 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "preflight": "\n        if ($cors_preflight) { return 204; }" if config.cors_origins else "",
         # A body that is nested too deeply for PCRE would be quoted in an alert.
         "error_level": "emerg" if config.routed else "crit",
-        "routed": "\n" + _part("routed.conf", refusals()) if config.routed else "",
+        "routed": _routed(config),
         "next_upstream": _part("next_upstream.conf", {"timeout_s": str(config.timeout_s)}),
     }
     anyway = "vllm_anyway$of_target$route" if config.routed else "vllm_anyway"
@@ -106,7 +107,8 @@ def render_nginx_conf(config: GatewayConfig) -> str:
         "cors": _fill("cors.conf", {"origins": _indent(8, (f'"{each}" $http_origin;' for each in config.cors_origins))})
         if config.cors_origins else "",
         "client_paths": _indent(4, _client_paths(config)),
-        "client_limits": _indent(4, _client_limits(config)),
+        "client_limits": _indent(4, [*client_limits(config), *model_limits(config)]),
+        "retry_after": "$model_retry_after" if limited_by_model(config) else "$client_retry_after",
         "key_expiry": _indent(4, _key_expiry(config)),
         "tls_settings": _part("tls.conf", {
             "certificate": f"{FILES_PATH}/{TLS_CERTIFICATE}", "key": f"{FILES_PATH}/{TLS_KEY}",
@@ -179,6 +181,17 @@ def _which_model(config: GatewayConfig) -> list[str]:
     ]
 
 
+def _routed(config: GatewayConfig) -> str:
+    """The way of a request by its body; clients with limits for single models are counted at its end, not before."""
+    if not config.routed:
+        return ""
+    ways = {"": {"before_body": "", "after_body": ""}}
+    if limited_by_model(config):
+        after = "".join(f"\n            {line}" for line in counted_limits(config))
+        ways["-counted"] = {"before_body": "\n            limit_req zone=uncounted;", "after_body": after}
+    return "".join("\n" + _part("routed.conf", refusals() | slots | {"way": way}) for way, slots in ways.items())
+
+
 def _outage(config: GatewayConfig) -> list[str]:
     if not config.routed:
         return [f"include {STATE_DIR}/{outage_conf()};  # map ... $outage_s, written at run time"]
@@ -204,39 +217,3 @@ def _client_paths(config: GatewayConfig) -> list[str]:
         paths = "|".join(re.escape(path.rstrip("/")) for path in limits.allowed_paths)
         lines.append(rf'    "~^{name} (?!(?:{paths})(?:/|$))" 1;')
     return [*lines, "}"]
-
-
-def _client_limits(config: GatewayConfig) -> list[str]:
-    """nginx's limits are constants of a zone, so clients are grouped by limit, one zone for each."""
-    default = config.default_limits
-    lines = ["map $client $client_retry_after {", f"    default {default.retry_after_s};"]
-    lines += [f"    {_of_client(name)} {limits.retry_after_s};" for name, limits in config.clients.items()
-              if limits.retry_after_s != default.retry_after_s]  # fmt: skip
-    lines += ["}"]
-    for field, group in (("requests_per_minute", "requests"), ("parallel_requests", "parallel")):
-        default_value = getattr(default, field)
-        others = {name: getattr(limits, field) for name, limits in config.clients.items()}
-        others = {name: value for name, value in others.items() if value != default_value}
-        for value in dict.fromkeys([default_value, *others.values()]):
-            zone = f"{group}_{value}"
-            lines += [f"map $client ${zone} {{"]
-            if value == default_value:
-                lines += ["    default $client;", *(f'    {_of_client(name)} "";' for name in others)]
-            else:
-                lines += [
-                    '    default "";',
-                    *(f"    {_of_client(name)} {name};" for name, v in others.items() if v == value),
-                ]
-            lines += ["}"]
-            if group == "requests":
-                lines += [f"limit_req_zone ${zone} zone={zone}:256k rate={value}r/m;",
-                          f"limit_req zone={zone} burst={value - 1} nodelay;" if value > 1
-                          else f"limit_req zone={zone} nodelay;"]  # fmt: skip
-            else:
-                lines += [f"limit_conn_zone ${zone} zone={zone}:256k;", f"limit_conn {zone} {value};"]
-    return lines
-
-
-def _of_client(name: str) -> str:
-    """A map's key. A backslash makes a mere name of a word that is nginx's own there."""
-    return rf"\{name}" if name in ("default", "hostnames", "include", "volatile") else name

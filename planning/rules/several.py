@@ -43,14 +43,30 @@ def several_errors(settings: StackSettings, drafts: Sequence[Draft]) -> Iterator
             yield ConfigError(".".join(path), reason, rm_line(path, stack), given)
     yield from _names(settings, stack)
     yield from _default(settings, drafts)
+    yield from _clients(settings, stack)
+
+
+def _clients(settings: StackSettings, stack: str) -> Iterator[ConfigError]:
     for client, limits in settings.gateway.clients.items():
+        path = ["gateway", "clients", client, "models"]
         for at, name in enumerate(limits.models):
             if name not in settings.models:
-                path = ["gateway", "clients", client, "models"]
                 reason = f"no such model; `models` has: {', '.join(sorted(settings.models))}"
                 meant = meant_entry(name, sorted(settings.models))
                 mend = set_value_line([*path, str(at)], meant, stack) if meant else rm_line([*path, str(at)], stack)
                 yield ConfigError(".".join(path), reason, mend, name)
+        theirs = [name for name in limits.models if name in settings.models] or sorted(settings.models)
+        for name, rate in limits.model_requests_per_minute.items():
+            path = ["gateway", "clients", client, "model_requests_per_minute", name]
+            if name not in theirs:
+                whose = "may use" if name in settings.models else "has no such model; it may use"
+                reason = f"{client} {whose} only {', '.join(theirs)}"
+                yield ConfigError(".".join(path), reason, rm_line(path, stack), str(rate))
+            elif rate > limits.requests_per_minute:
+                reason = f"{client} may make only {limits.requests_per_minute} requests a minute to all models together"
+                yield ConfigError(
+                    ".".join(path), reason, set_value_line(path, limits.requests_per_minute, stack), str(rate)
+                )
 
 
 def served_names(name: str, repo: str, repos: Sequence[str], *, default: bool) -> tuple[str, ...]:
@@ -73,6 +89,10 @@ def _for_one(settings: StackSettings, stack: str) -> Iterator[ConfigError]:
             path = ["gateway", "clients", client, "models"]
             reason = "there is one model, and who may use the gateway may use it"
             yield ConfigError(".".join(path), reason, rm_line(path, stack), ", ".join(limits.models))
+        if limits.model_requests_per_minute:
+            path = ["gateway", "clients", client, "model_requests_per_minute"]
+            reason = "there is one model, and requests_per_minute says how many it gets"
+            yield ConfigError(".".join(path), reason, rm_line(path, stack), ", ".join(limits.model_requests_per_minute))
 
 
 def _names(settings: StackSettings, stack: str) -> Iterator[ConfigError]:

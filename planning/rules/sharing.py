@@ -132,6 +132,9 @@ def _taken_out(given: StackSettings, drafts: Sequence[Draft], draft: Draft, sett
             path = ["gateway", "clients", client, "models", str(limits.models.index(draft.name))]
             instead = default.name if default and len(limits.models) == 1 else None  # an empty list opens every model
             lines.append(set_value_line(path, instead, stack) if instead else rm_line(path, stack))
+        if draft.name in limits.model_requests_per_minute:
+            path = ["gateway", "clients", client, "model_requests_per_minute", draft.name]
+            lines.append(rm_line(path, stack))
     said = given.pageindex.models
     lines += [rm_line([*AREA, purpose], stack) for purpose in PURPOSES if getattr(said, purpose) == draft.name]
     return lines

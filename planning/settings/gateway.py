@@ -61,6 +61,11 @@ class ClientSettings(SettingsBase):
         description="Names of `models` that it may use. Default: every one of this stack.",
         examples=[["chat"]],
     )
+    model_requests_per_minute: dict[ModelName, Annotated[int, Field(ge=1, le=60_000_000)]] = Field(
+        default_factory=dict,
+        description="Requests a minute to single ones of `models`, within requests_per_minute.",
+        examples=[{"chat": 20}],
+    )
     expires: Day | None = Field(
         None, description="Last day, in UTC, on which the client's keys are good.", examples=["2027-12-31"]
     )

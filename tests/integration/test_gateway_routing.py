@@ -43,6 +43,7 @@ def gateway() -> Iterator[Gateway]:
             "clients": {
                 "narrow": ClientSettings(models=["small-one"], requests_per_minute=1_000_000),
                 "sixty": ClientSettings(requests_per_minute=3),
+                "last-year": ClientSettings(requests_per_minute=6, model_requests_per_minute={"large": 2}),
             },
             "max_body_mib": 12,
         }
@@ -201,6 +202,24 @@ def test_limits_of_a_client_count_its_requests_to_all_models(gateway: Gateway) -
     assert [answer.status for answer in answers].count(200) == 3
     assert answers[-1].status == 429
     assert int(answers[-1].headers["retry-after"]) == 20
+
+
+def test_a_model_has_a_limit_of_its_own_within_the_clients(gateway: Gateway) -> None:
+    client = bearer(KEYS["last-year"])
+
+    def asked(model: str) -> Answer:
+        return text(gateway, json.dumps({"model": model}), client)
+
+    before = seen(gateway)
+    large = [asked(name) for name in ("large", "default", "Org/Large-70B")]
+    assert [answer.status for answer in large] == [200, 200, 429], "whatever it is called"
+    assert int(large[-1].headers["retry-after"]) == 30
+    assert large[-1].json["error"]["code"] == "rate_limit_exceeded"
+    others = [asked("small-one") for _ in range(6)]
+    assert [answer.status for answer in others].count(200) in (3, 4), "the rest of six, whether or not the 429 counted"
+    assert others[-1].status == 429
+    assert seen(gateway)[0] - before[0] == 2
+    assert text(gateway, '{"model": "large"}').status == 200, "nobody else waits"
 
 
 def test_a_stream_passes_as_it_comes_and_a_dead_model_takes_no_other_with_it(gateway: Gateway) -> None:

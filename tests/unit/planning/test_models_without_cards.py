@@ -123,7 +123,8 @@ def test_a_model_that_is_taken_out_is_mentioned_no_more() -> None:
     file = on(1, large=LARGE, small=SMALL)
     file["default_model"] = "small"
     file["pageindex"] = {"models": {"summary": "small"}}
-    file["gateway"] = {"clients": {"al": {"models": ["large", "small"]}, "bo": {"models": ["small"]}}}
+    al = {"models": ["large", "small"], "model_requests_per_minute": {"small": 5}}
+    file["gateway"] = {"clients": {"al": al, "bo": {"models": ["small"]}}}
     secrets = {"api_keys": {"al": "k" * 40, "bo": "b" * 40}}
     with pytest.raises(BadStackFile) as raised:
         plan_stack("s", file, secrets)

@@ -50,6 +50,13 @@ def refused(file: dict[str, Any]) -> list[ConfigError]:
     return list(raised.value.errors)
 
 
+LIMITS = "model_requests_per_minute"
+
+
+def limited(limits: dict[str, Any]) -> dict[str, Any]:
+    return {"gateway": {"clients": {"al": limits}}}
+
+
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("model", {**CPU, "model": "smollm2-135m-instruct"}, "the one or the other"),
     ("vllm", {**CPU, "vllm": {"max_num_seqs": 4}}, "says itself"),
@@ -72,6 +79,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("models.chat.memory_gib", with_models(CPU, chat={"memory_gib": 2.0}), "needs"),
     ("gateway.clients.al.models", {**CPU, "gateway": {"clients": {"al": {"models": ["quik"]}}}}, "no such model"),
     ("gateway.clients.al.models", {**ONE, "gateway": {"clients": {"al": {"models": ["chat"]}}}}, "there is one model"),
+    (f"gateway.clients.al.{LIMITS}.gone", {**CPU, **limited({LIMITS: {"gone": 3}})}, "no such model; it may use only"),
+    (f"gateway.clients.al.{LIMITS}.chat", {**CPU, **limited({"models": ["quick"], LIMITS: {"chat": 3}})}, "only quick"),
+    (f"gateway.clients.al.{LIMITS}.chat", {**CPU, **limited({"requests_per_minute": 9, LIMITS: {"chat": 10}})}, "9"),
+    (f"gateway.clients.al.{LIMITS}", {**ONE, **limited({LIMITS: {"chat": 3}})}, "there is one model"),
     ("models.mini.placement", with_models(CARDS, mini={"placement": [[2]]}), "there is no card 2"),
     (
         "models.mini.gpu_memory_utilization",
