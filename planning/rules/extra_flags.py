@@ -9,7 +9,8 @@ from planning.settings.errors import ConfigError, sounds_secret
 OWNED_FLAGS = {
     "model": "model", "served-model-name": "model", "revision": "model", "tokenizer-revision": "model",
     "tool-call-parser": "model", "enable-auto-tool-choice": "model", "reasoning-parser": "model",
-    "override-generation-config": "model", "max-model-len": "vllm.max_model_len",
+    "runner": "model", "convert": "model", "hf-overrides": "model", "override-generation-config": "model",
+    "max-model-len": "vllm.max_model_len",
     "max-num-seqs": "vllm.max_num_seqs", "max-num-batched-tokens": "vllm.max_num_batched_tokens",
     "gpu-memory-utilization": "vllm.gpu_memory_utilization", "enforce-eager": "vllm.enforce_eager",
     "tensor-parallel-size": "vllm.tensor_parallel_size", "pipeline-parallel-size": "vllm.pipeline_parallel_size",

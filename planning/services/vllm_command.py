@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from planning.hosts.names import STABLE_ALIAS, VLLM_PORT
 from planning.services.compile_caches import VARIABLES
-from planning.settings.model import InlineModel
+from planning.settings.model import InlineModel, Task
 from planning.settings.vllm import NcclSettings, VllmSettings
+
+# What vLLM makes of a model's architecture that was made to write text.
+CONVERSIONS: Mapping[Task, str] = {"embedding": "embed", "rerank": "classify"}
 
 
 def vllm_command(
@@ -37,11 +40,22 @@ def vllm_command(
         flags["--tool-call-parser"] = model.tool_call_parser
     if model.max_new_tokens:
         flags["--override-generation-config"] = json.dumps({"max_new_tokens": model.max_new_tokens})
+    flags |= _pooling(model)
     switches = ["--enable-auto-tool-choice"] if model.tool_call_parser else []
     switches += ["--enforce-eager"] if settings.enforce_eager else []
     switches += [] if settings.custom_all_reduce else ["--disable-custom-all-reduce"]
     rendered = [part for flag, value in flags.items() for part in _flag(flag, value)]
     return [*settings.serve_command, model_path, *rendered, *switches, *_extras(settings)]
+
+
+def _pooling(model: InlineModel) -> dict[str, str]:
+    """Flags for models that write nothing: one vector or score of each text."""
+    flags: dict[str, str] = {}
+    if (convert := CONVERSIONS.get(model.task)) is not None:
+        flags |= {"--runner": "pooling", "--convert": convert}
+    if model.hf_overrides:
+        flags["--hf-overrides"] = json.dumps(model.hf_overrides)
+    return flags
 
 
 def _tuning(settings: VllmSettings) -> dict[str, str]:

@@ -140,6 +140,11 @@ class InlineModel(SettingsBase):
     reasoning_parser: str | None = Field(
         None, description="vLLM's --reasoning-parser, if the model thinks before it answers.", examples=["qwen3"]
     )
+    hf_overrides: dict[str, str | bool | list[str]] = Field(
+        default_factory=dict,
+        description="vLLM's --hf-overrides: what it is to read in place of the model's config.json.",
+        examples=[{"architectures": ["Qwen3ForSequenceClassification"]}],
+    )
     max_new_tokens: int | None = Field(
         None, gt=0, description="Ceiling for generated tokens per request, for models that do not stop."
     )

@@ -20,10 +20,12 @@ PARAMETERS = {
     "smollm2-135m-instruct": 134_515_008, "qwen2.5-7b-instruct": 7_615_616_512, "qwen3-8b": 8_190_735_360,
     "qwen3-14b-awq": 14_768_307_200, "qwen3-32b-awq": 32_762_123_264, "qwen3-30b-a3b-awq": 30_532_122_624,
     "phi-3.5-mini-instruct": 3_821_079_552, "nanonets-ocr2-3b": 3_754_622_976, "glm-4.5-air-awq": 106_850_000_000,
+    "smollm2-360m-instruct": 361_821_120, "qwen3-4b-instruct-2507": 4_022_468_096, "phi-4-mini-instruct": 3_836_021_760,
+    "phi-4": 14_659_507_200, "qwen3-embedding-0.6b": 595_776_512, "qwen3-reranker-0.6b": 595_776_512,
 }  # fmt: skip
 WEIGHTS_GIB = {
     "smollm2-135m-instruct": 0.2506, "qwen2.5-7b-instruct": 14.19, "qwen3-8b": 15.26, "qwen3-14b-awq": 9.29,
-    "qwen3-32b-awq": 18.00, "qwen3-30b-a3b-awq": 15.65, "glm-4.5-air-awq": 59.07,
+    "qwen3-32b-awq": 18.00, "qwen3-30b-a3b-awq": 15.65, "glm-4.5-air-awq": 59.07, "phi-4-mini-instruct": 7.145,
 }  # fmt: skip
 
 

@@ -87,7 +87,9 @@ def test_where_one_change_is_not_enough_two_are_offered() -> None:
 
 def test_smaller_models_are_offered_largest_first_and_must_do_what_this_one_does() -> None:
     offered = [what for what in whats(situation("qwen3-32b-awq", "GeForce RTX 5080")) if what.startswith("serve")]
-    assert offered == ["serve qwen3-14b-awq"], "the others are too large, or call no tools"
+    assert offered == ["serve qwen3-14b-awq", "serve qwen3-4b-instruct-2507"], (
+        "the others are too large, or call no tools"
+    )
 
 
 def test_a_plan_within_the_planners_doubt_is_called_tight() -> None:

@@ -106,3 +106,15 @@ def test_no_flag_that_is_rendered_can_be_given_a_second_time_as_an_extra_one() -
             rendered |= {word.removeprefix("--") for word in words if word.startswith("--")}
     assert {"max-model-len", "tool-call-parser", "limit-mm-per-prompt", "enforce-eager"} <= rendered
     assert rendered <= OWNED_FLAGS.keys() | FORBIDDEN_FLAGS.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "convert"), [("qwen3-embedding-0.6b", "embed"), ("qwen3-reranker-0.6b", "classify"), ("qwen3-8b", None)]
+)
+def test_a_model_that_writes_nothing_is_started_for_its_task(name: str, convert: str | None) -> None:
+    given = command(name)
+    assert ("--runner" in given, "--convert" in given) == (convert is not None,) * 2
+    if convert:
+        assert (given[given.index("--runner") + 1], given[given.index("--convert") + 1]) == ("pooling", convert)
+        assert "--enable-auto-tool-choice" not in given
+    assert ("--hf-overrides" in given) == (convert == "classify"), "it is read as another architecture"
