@@ -96,7 +96,7 @@ AREAS = (
     Area(
         name="models",
         proves="several models answer by their names through one gateway, and one is replaced without the other",
-        integration=_integration("test_several_models.py"),
+        integration=_integration("test_several_models.py", "test_pooling_models.py"),
         sources=("planning/", "rollout/", "services/gateway/", "services/vllm/", "components/", "wiring/"),
     ),
     Area(

@@ -101,7 +101,9 @@ def test_openais_client_lists_and_retrieves_models_and_speaks_responses(duo: Sta
         assert client.models.retrieve("quick").id == "quick"
         with pytest.raises(openai.NotFoundError):
             client.models.retrieve("gpt-4o")
-        said = client.responses.create(model="quick", input="What is the capital of France?", max_output_tokens=64)
+        said = client.responses.create(
+            model="quick", input="What is the capital of France?", max_output_tokens=64, temperature=0
+        )
         assert EXPECTED_WORD in said.output_text.lower()
 
 
