@@ -11,9 +11,11 @@ keep)
     mv "$state/$2.new" "$state/$2"
     ;;
 put)
+    candidate=/tmp/candidate-$$.conf  # the models of a stack are rolled out beside each other
+    trap 'rm -f "$candidate"' EXIT
     cat >"$state/$2.new"
-    sed "s#$state/$2;#$state/$2.new;#" "$here/nginx.conf" >/tmp/candidate.conf
-    nginx -t -q -e stderr -c /tmp/candidate.conf
+    sed "s#$state/$2;#$state/$2.new;#" "$here/nginx.conf" >"$candidate"
+    nginx -t -q -e stderr -c "$candidate"
     mv "$state/$2.new" "$state/$2"
     ;;
 reload) exec sh "$here/apply.sh" ;;

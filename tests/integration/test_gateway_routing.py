@@ -263,3 +263,15 @@ def test_the_log_names_model_and_path_and_no_body(gateway: Gateway) -> None:
     assert [line for line in lines if line["model"] == "small-one" and line["path"] == CHAT and line["status"] == "200"]
     assert not [line for line in lines if line["path"].startswith("/-") and line["status"] == "200"]
     assert word not in gateway.logs()
+
+
+def test_two_models_are_told_their_replicas_at_the_same_moment(gateway: Gateway) -> None:
+    often = """
+        told() { for _ in $(seq 20); do $replicas show "$1" | $replicas put "$1" || exit 1; done; }
+        told replicas-large.conf & first=$!
+        told replicas-small-one.conf & second=$!
+        wait $first && wait $second
+    """
+    docker("exec", "-e", "replicas=sh /run/pageindex-stack/replicas.sh", f"{gateway.name}-gateway", "sh", "-c", often)
+    assert docker("exec", f"{gateway.name}-gateway", "sh", "-c", "ls /tmp | grep -c candidate || true") == "0"
+    assert [text(gateway, json.dumps({"model": name})).status for name in ("large", "small-one")] == [200, 200]
