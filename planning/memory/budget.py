@@ -16,11 +16,10 @@ from planning.hosts.minimum_versions import Version
 from planning.memory.accounting import SAMPLER_BYTES, Accounting, accounting
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB, WIDE_BYTES, kv_bytes, weights_gib
-from planning.settings.model import Architecture, InlineModel, Task
+from planning.settings.model import POOLING, Architecture, InlineModel
 from planning.settings.vllm import VllmSettings
 
 BLOCK_TOKENS = 16  # KV cache is handed out in blocks
-POOLING: tuple[Task, ...] = ("embedding", "rerank")  # tasks without a sampler
 
 # Beside the copies of sequences × vocabulary, fitted with them (accounting.py).
 PEAK_FLOOR_GIB = 0.1
@@ -159,7 +158,7 @@ def _card_budget(
     counted = accounting(shape, version)
     samples = stage == stages - 1 and model.task not in POOLING
     activation = activation_gib(shape, vllm, card, counted, samples=samples)
-    count = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs)
+    count = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs, full=model.task not in POOLING)
     graphs = count * (GRAPH_MIB + GRAPH_LAYER_MIB * layers) / 1024
     sampler = vllm.max_num_seqs * shape.vocab_size * counted.penalty_bytes / GIB if samples else 0.0
     beside = (0.0 if counted.counts_graphs else graphs) + (0.0 if counted.counts_consumed else sampler)
@@ -237,12 +236,15 @@ def activation_gib(
     return max(peak, shape.vision_activation_gib) + workspace
 
 
-def graph_count(max_num_seqs: int) -> int:
-    """How many CUDA graphs vLLM captures: piecewise ones up to twice the sequences, full ones up to the sequences."""
+def graph_count(max_num_seqs: int, *, full: bool = True) -> int:
+    """How many CUDA graphs vLLM captures: piecewise ones up to twice the sequences, full ones up to the sequences.
+
+    Models that write nothing have no ``full`` ones (config/vllm.py).
+    """
 
     def sizes(largest: int) -> int:
         small = sum(size <= largest for size in (1, 2, 4))
         return small + len(range(8, min(largest + 1, 256), 8)) + len(range(256, largest + 1, 16))
 
     largest = min(2 * max_num_seqs, 512)
-    return sizes(largest) + sizes(min(max_num_seqs, largest))
+    return sizes(largest) + (sizes(min(max_num_seqs, largest)) if full else 0)

@@ -11,7 +11,7 @@ from planning.rules.extra_flags import extra_flag_errors
 from planning.rules.front import application_errors, gateway_errors, secret_errors, token_errors
 from planning.rules.hosts import host_errors
 from planning.rules.image import image_errors, version_errors, waiver_errors
-from planning.rules.model import agent_errors, model_errors, weights_errors
+from planning.rules.model import agent_errors, model_errors, task_errors, weights_errors
 from planning.rules.rollouts import rollout_errors
 from planning.rules.scans import scan_errors
 from planning.rules.several import default_of, several_errors
@@ -20,7 +20,7 @@ from planning.settings.errors import ConfigError
 
 OF_EACH_MODEL = (
     model_errors, parallel_errors, card_errors, batching_errors, format_errors, image_errors, version_errors,
-    weights_errors, token_errors, rollout_errors, extra_flag_errors,
+    task_errors, weights_errors, token_errors, rollout_errors, extra_flag_errors,
 )  # fmt: skip
 OF_THE_STACK = (application_errors, gateway_errors, secret_errors)
 

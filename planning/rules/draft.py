@@ -45,8 +45,10 @@ class Draft:
         """Where the stack file says what a file with one model says at ``path``."""
         if not self.name:
             return path
-        if path == "model" or path in OF_A_MODEL:
+        if path in OF_A_MODEL:
             return f"models.{self.name}.{path.rpartition('.')[2]}"
+        if path == "model" or path.startswith("model."):
+            return f"models.{self.name}.{path}"
         return re.sub(r"^vllm\b", f"models.{self.name}", path)
 
     def said_here(self, error: ConfigError) -> ConfigError:

@@ -1,4 +1,4 @@
-"""The model against what is asked of it: context, answers, images, weights that do not change."""
+"""The model against what is asked of it: context, answers, images, its task, weights that do not change."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from collections.abc import Iterator
 from planning.rules.answering import hindrance
 from planning.rules.draft import Draft
 from planning.settings.errors import ConfigError
+from planning.settings.model import POOLING
+
+OF_WRITING = ("tool_call_parser", "reasoning_parser", "max_new_tokens")
+DRAFTING = ("speculative-config", "spec-method", "spec-model", "spec-tokens")  # flags that guess the next words
 
 
 def model_errors(draft: Draft) -> Iterator[ConfigError]:
@@ -27,6 +31,22 @@ def model_errors(draft: Draft) -> Iterator[ConfigError]:
             draft.rm_line("vllm.images_per_prompt"),
             str(vllm.images_per_prompt),
         )
+
+
+def task_errors(draft: Draft) -> Iterator[ConfigError]:
+    """What only a model that writes can have, with one that gives vectors or scores."""
+    model = draft.model
+    if model is None or model.task not in POOLING:
+        return
+    why = f"{model.repo} writes nothing: its task is {model.task}"
+    for field in OF_WRITING:
+        if (value := getattr(model, field)) is not None:
+            path = f"model.{field}"
+            yield ConfigError(path, why, draft.rm_line(path), str(value))
+    for flag in DRAFTING:
+        if flag in draft.settings.vllm.extra_flags:
+            path = f"vllm.extra_flags.{flag}"
+            yield ConfigError(path, why, draft.rm_line(path), str(draft.settings.vllm.extra_flags[flag]))
 
 
 def agent_errors(draft: Draft) -> Iterator[ConfigError]:

@@ -34,28 +34,31 @@ def vllm_command(
     if settings.device == "cuda":
         flags["--gpu-memory-utilization"] = str(settings.gpu_memory_utilization)
     flags |= _tuning(settings)
-    if model.reasoning_parser:
-        flags["--reasoning-parser"] = model.reasoning_parser
-    if model.tool_call_parser:
-        flags["--tool-call-parser"] = model.tool_call_parser
-    if model.max_new_tokens:
-        flags["--override-generation-config"] = json.dumps({"max_new_tokens": model.max_new_tokens})
-    flags |= _pooling(model)
-    switches = ["--enable-auto-tool-choice"] if model.tool_call_parser else []
+    flags |= _pooling(model) if model.task in CONVERSIONS else _writing(model)
+    if model.hf_overrides:
+        flags["--hf-overrides"] = json.dumps(model.hf_overrides)
+    switches = ["--enable-auto-tool-choice"] if "--tool-call-parser" in flags else []
     switches += ["--enforce-eager"] if settings.enforce_eager else []
     switches += [] if settings.custom_all_reduce else ["--disable-custom-all-reduce"]
     rendered = [part for flag, value in flags.items() for part in _flag(flag, value)]
     return [*settings.serve_command, model_path, *rendered, *switches, *_extras(settings)]
 
 
+def _writing(model: InlineModel) -> dict[str, str]:
+    """Flags for what a model writes."""
+    flags: dict[str, str] = {}
+    if model.reasoning_parser:
+        flags["--reasoning-parser"] = model.reasoning_parser
+    if model.tool_call_parser:
+        flags["--tool-call-parser"] = model.tool_call_parser
+    if model.max_new_tokens:
+        flags["--override-generation-config"] = json.dumps({"max_new_tokens": model.max_new_tokens})
+    return flags
+
+
 def _pooling(model: InlineModel) -> dict[str, str]:
     """Flags for models that write nothing: one vector or score of each text."""
-    flags: dict[str, str] = {}
-    if (convert := CONVERSIONS.get(model.task)) is not None:
-        flags |= {"--runner": "pooling", "--convert": convert}
-    if model.hf_overrides:
-        flags["--hf-overrides"] = json.dumps(model.hf_overrides)
-    return flags
+    return {"--runner": "pooling", "--convert": CONVERSIONS[model.task]}
 
 
 def _tuning(settings: VllmSettings) -> dict[str, str]:

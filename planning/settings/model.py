@@ -9,6 +9,7 @@ from pydantic import Field
 from planning.settings.base import SettingsBase
 
 Task = Literal["chat", "vision", "embedding", "rerank"]
+POOLING: tuple[Task, ...] = ("embedding", "rerank")  # tasks of models that write nothing
 UNPINNED = "unpinned"  # the catalog's word for a commit that no public source names
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from planning.memory.model_sizes import GIB, weights_gib
+from planning.memory.model_sizes import GIB, bytes_on_disk, weights_gib
 from planning.memory.placement import uneven
 from planning.models.catalog import catalog, resolve_model
 from planning.models.local_directory import read_local_model
+from planning.rules.model import OF_WRITING
+from planning.settings.model import POOLING
 from planning.settings.vllm import VllmSettings
 
 # Parameters as the hub counts them, and bytes of all safetensors, where published.
@@ -22,6 +24,7 @@ PARAMETERS = {
     "phi-3.5-mini-instruct": 3_821_079_552, "nanonets-ocr2-3b": 3_754_622_976, "glm-4.5-air-awq": 106_850_000_000,
     "smollm2-360m-instruct": 361_821_120, "qwen3-4b-instruct-2507": 4_022_468_096, "phi-4-mini-instruct": 3_836_021_760,
     "phi-4": 14_659_507_200, "qwen3-embedding-0.6b": 595_776_512, "qwen3-reranker-0.6b": 595_776_512,
+    "qwen3-embedding-4b": 4_021_774_336, "qwen3-embedding-8b": 7_567_295_488, "qwen3-reranker-4b": 4_021_784_576,
 }  # fmt: skip
 WEIGHTS_GIB = {
     "smollm2-135m-instruct": 0.2506, "qwen2.5-7b-instruct": 14.19, "qwen3-8b": 15.26, "qwen3-14b-awq": 9.29,
@@ -40,6 +43,19 @@ def test_computed_parameters_are_the_published_ones(name: str) -> None:
 def test_computed_weights_are_what_lies_on_disk(name: str) -> None:
     computed = catalog()[name].model_copy(update={"bytes_on_disk": None})
     assert weights_gib(computed, VllmSettings()) == pytest.approx(WEIGHTS_GIB[name], rel=0.003)
+
+
+@pytest.mark.parametrize("name", [name for name, model in catalog().items() if model.bytes_on_disk])
+def test_the_size_on_disk_is_that_of_the_dimensions(name: str) -> None:
+    known = catalog()[name]
+    computed = known.model_copy(update={"bytes_on_disk": None})
+    assert bytes_on_disk(known) == pytest.approx(bytes_on_disk(computed), rel=0.003)
+
+
+@pytest.mark.parametrize("name", [name for name, model in catalog().items() if model.task in POOLING])
+def test_a_model_that_writes_nothing_has_nothing_that_is_for_writing(name: str) -> None:
+    model = catalog()[name]
+    assert [getattr(model, field) for field in OF_WRITING] == [None] * len(OF_WRITING)
 
 
 @pytest.mark.parametrize("name", catalog())

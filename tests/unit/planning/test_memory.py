@@ -228,6 +228,13 @@ def test_graphs_are_counted_as_vllm_captures_them(sequences: int, graphs: int) -
     assert graph_count(sequences) == graphs
 
 
+def test_a_model_that_writes_nothing_has_no_graphs_of_whole_steps() -> None:
+    embedder = QWEN_7B.model_copy(update={"task": "embedding"})
+    writing, pooling = (plan_memory(model, VllmSettings(max_num_seqs=256), H100) for model in (QWEN_7B, embedder))
+    assert pooling.cards[0].graphs == pytest.approx(writing.cards[0].graphs * 51 / 86)
+    assert pooling.kv_tokens > writing.kv_tokens
+
+
 def test_eager_mode_has_no_graphs() -> None:
     assert plan_memory(QWEN_7B, VllmSettings(enforce_eager=True), H100).cards[0].graphs == 0
 

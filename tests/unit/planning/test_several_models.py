@@ -57,6 +57,11 @@ def limited(limits: dict[str, Any]) -> dict[str, Any]:
     return {"gateway": {"clients": {"al": limits}}}
 
 
+def embedding(model: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
+    """Beside others an embedder, which has ``settings``."""
+    return with_models(CPU, embed={**SMALL, "model": {**EMBEDDER, **(model or {})}, **settings})
+
+
 BAD: list[tuple[str, dict[str, Any], str]] = [
     ("model", {**CPU, "model": "smollm2-135m-instruct"}, "the one or the other"),
     ("vllm", {**CPU, "vllm": {"max_num_seqs": 4}}, "says itself"),
@@ -76,6 +81,10 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("models.chat.revision", with_models(CPU, chat={"revision": "main"}), "can move"),
     ("models.chat.extra_flags.port", with_models(CPU, chat={"extra_flags": {"port": 1}}), "contradicts"),
     ("models.chat.rollout", with_models(CPU, chat={"rollout": "rolling"}), "second replica"),
+    ("models.embed.model.tool_call_parser", embedding(model={"tool_call_parser": "hermes"}), "its task is embedding"),
+    ("models.embed.model.reasoning_parser", embedding(model={"reasoning_parser": "qwen3"}), "writes nothing"),
+    ("models.embed.model.max_new_tokens", embedding(model={"max_new_tokens": 64, "task": "rerank"}), "task is rerank"),
+    ("models.embed.extra_flags.speculative-config", embedding(extra_flags={"speculative-config": "{}"}), "nothing"),
     ("models.chat.memory_gib", with_models(CPU, chat={"memory_gib": 2.0}), "needs"),
     ("gateway.clients.al.models", {**CPU, "gateway": {"clients": {"al": {"models": ["quik"]}}}}, "no such model"),
     ("gateway.clients.al.models", {**ONE, "gateway": {"clients": {"al": {"models": ["chat"]}}}}, "there is one model"),

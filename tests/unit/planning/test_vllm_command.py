@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_no_flag_that_is_rendered_can_be_given_a_second_time_as_an_extra_one() -
 
 
 @pytest.mark.parametrize(
-    ("name", "convert"), [("qwen3-embedding-0.6b", "embed"), ("qwen3-reranker-0.6b", "classify"), ("qwen3-8b", None)]
+    ("name", "convert"), [("qwen3-embedding-4b", "embed"), ("qwen3-reranker-0.6b", "classify"), ("qwen3-8b", None)]
 )
 def test_a_model_that_writes_nothing_is_started_for_its_task(name: str, convert: str | None) -> None:
     given = command(name)
@@ -118,3 +119,22 @@ def test_a_model_that_writes_nothing_is_started_for_its_task(name: str, convert:
         assert (given[given.index("--runner") + 1], given[given.index("--convert") + 1]) == ("pooling", convert)
         assert "--enable-auto-tool-choice" not in given
     assert ("--hf-overrides" in given) == (convert == "classify"), "it is read as another architecture"
+
+
+def test_what_is_for_writing_is_no_flag_of_a_model_that_writes_nothing() -> None:
+    meant = {"tool_call_parser": "hermes", "reasoning_parser": "qwen3", "max_new_tokens": 9}
+    model = catalog()["qwen3-embedding-0.6b"].model_copy(update=meant)
+    plain = vllm_command(catalog()["qwen3-embedding-0.6b"], VllmSettings(), "/models/m", "/run/c.yaml")
+    assert vllm_command(model, VllmSettings(), "/models/m", "/run/c.yaml") == plain
+
+
+def test_every_reranker_is_told_how_it_says_yes() -> None:
+    rerankers = [name for name, model in catalog().items() if model.task == "rerank"]
+    assert rerankers == ["qwen3-reranker-0.6b", "qwen3-reranker-4b"]
+    for name in rerankers:
+        given = command(name)
+        assert json.loads(given[given.index("--hf-overrides") + 1]) == {
+            "architectures": ["Qwen3ForSequenceClassification"],
+            "classifier_from_token": ["no", "yes"],
+            "is_original_qwen3_reranker": True,
+        }
