@@ -1,4 +1,4 @@
-"""Gates: wait until a container is healthy, or until a one-shot container has ended well."""
+"""Gates: wait until a container is healthy, or until a one-shot container has ended well; did its process end since?"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from checks.facts import ContainerFacts
+from checks.facts import ContainerFacts, ProcessFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 
@@ -29,6 +29,8 @@ def healthy(facts: ContainerFacts) -> dict[str, Any]:
             return {"container": name, "healthy_after_s": wait.elapsed_s()}
         restarts = details["RestartCount"]
         if restarts > RESTARTS_TOLERATED or (not state["Running"] and not state.get("Restarting")):
+            if was_stopped(details):
+                raise wait.failure(f"{what} to become healthy", f"somebody stopped {name}", "pulumi up --refresh")
             raise wait.failure(
                 f"{what} to become healthy",
                 f"it ended with exit code {state['ExitCode']}"
@@ -65,6 +67,18 @@ def finished(facts: ContainerFacts) -> dict[str, Any]:
     except json.JSONDecodeError:
         result = {}
     return {"container": name, "finished_after_s": wait.elapsed_s(), **result}
+
+
+def ended(facts: ProcessFacts) -> dict[str, Any]:
+    """When a process of ``container`` ended last; starting it again does not change that."""
+    return {"ended": DockerHost(facts.get("docker_host")).last_end(facts["container"])}
+
+
+def was_stopped(details: dict[str, Any]) -> bool:
+    """Whether somebody stopped a container: what ends by itself Docker starts again, unless its policy lets it end."""
+    if details["State"]["Status"] not in ENDED:
+        return False
+    return details["HostConfig"]["RestartPolicy"]["Name"] in {"always", "unless-stopped"}
 
 
 def has_failed(state: dict[str, Any]) -> bool:

@@ -74,6 +74,24 @@ def run_module(
     )
 
 
+def ended(container: docker.Container, docker_host: HostAddress, parent: pulumi.Resource) -> pulumi.Output[str]:
+    """A trigger for whatever depends on the process of ``container``: another one once that has ended.
+
+    The provider sees that a container was removed, and starts one that it keeps running, but changes no id then; a
+    replica it lets be. So the host is asked at each preview and `up`, once Pulumi knows the container: not before the
+    first `up`, as in a pull request. A host that does not answer is no failure here. Starting the container again
+    changes nothing, so that the `up` after it has nothing to do.
+    """
+    facts = pulumi.Output.json_dumps({"container": container.id, "docker_host": docker_host}, sort_keys=True)
+    seen = local.run_output(
+        command=f"{interpreter()} -m checks ended",
+        stdin=facts,
+        environment=dict(_PYTHONPATH) or None,
+        opts=pulumi.InvokeOptions(parent=parent),
+    )
+    return seen.stdout
+
+
 def await_container(
     resource_name: str,
     container: docker.Container,
@@ -86,4 +104,7 @@ def await_container(
 ) -> local.Command:
     """A readiness gate: there once the health check of ``container`` has passed, or once it has ended well."""
     facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
-    return ask(resource_name, until, facts, triggers=[container.id], opts=opts)
+    triggers: list[pulumi.Input[Any]] = [container.id]
+    if until == "healthy":  # of another process that is not known
+        triggers.append(ended(container, docker_host, container))
+    return ask(resource_name, until, facts, triggers=triggers, opts=opts)

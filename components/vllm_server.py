@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
-from components.command import roll_out
+from components.command import ended, roll_out
 from components.config_files import ConfigFiles
 from components.container import label_args, labels
 from components.gateway import GatewayHandle
@@ -154,8 +154,14 @@ class VllmServer(pulumi.ComponentResource):
         return roll_out(
             f"{name}-{replica.index}-ready",
             facts,
-            # A gateway that was replaced, and a number of replicas that was, are told or asked again.
-            triggers=[container.id, len(args.replicas), *([gateway.container_id] if gateway else [])],
+            # A gateway that was replaced, and a number of replicas that was, are told or asked again; a replica that was
+            # stopped is started again.
+            triggers=[
+                container.id,
+                len(args.replicas),
+                *([gateway.container_id] if gateway else []),
+                ended(container, args.docker_host, self),
+            ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *told_after, *args.start_after]),
         )
 

@@ -14,6 +14,7 @@ from planning.hosts.ssh import HostAddress
 
 COMMAND_TIMEOUT_S = 60
 LOG_LINES = 20
+NEVER = "0001-"  # as Docker says when something has not happened
 COMMAND_NOT_FOUND = 127
 NO_DOCKER = re.compile(r"docker: (command )?not found|command not found: docker")  # in the words of all shells
 
@@ -104,6 +105,19 @@ class DockerHost:
         """Whether there is such a container, and it runs."""
         done = self._run("container", "inspect", "--format", "{{.State.Running}}", name)
         return done.returncode == 0 and done.stdout.strip() == "true"
+
+    def last_end(self, name: str) -> str:
+        """When the last process of a container ended, also if another one runs by now; empty if none ever did.
+
+        `removed` where there is no such container, and empty where nobody answers.
+        """
+        try:
+            done = self._run("container", "inspect", "--format", "{{.State.FinishedAt}}", name)
+        except CheckFailed:
+            return ""
+        if done.returncode != 0:
+            return "removed" if "no such container" in done.stderr.lower() else ""
+        return "" if done.stdout.startswith(NEVER) else done.stdout.strip()
 
     def execute(
         self, name: str, command: Sequence[str], *, text: str | None = None, timeout_s: float = COMMAND_TIMEOUT_S

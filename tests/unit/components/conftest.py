@@ -23,6 +23,8 @@ class Echo(Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: MockCallArgs) -> Any:
+        if args.token == "command:local:run" and "checks ended" in args.args["command"]:
+            return {"stdout": ""}  # asked only for a container that is there, and silent where nobody answers
         raise AssertionError(f"{args.token}: an invoke needs the daemon at preview, which pull requests do not have")
 
 
