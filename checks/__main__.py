@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from checks.containers import ended, finished, healthy
+from checks.containers import finished, healthy
 from checks.facts import FACTS, WrongFacts, checked
 from host_access.outcome import CheckFailed
 
@@ -48,7 +48,7 @@ def _load(name: str) -> Question:
         from checks.gpu import gpu
 
         return gpu
-    return {"healthy": healthy, "finished": finished, "ended": ended}[name]
+    return {"healthy": healthy, "finished": finished}[name]
 
 
 def main() -> int:

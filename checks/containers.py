@@ -1,4 +1,4 @@
-"""Gates: wait until a container is healthy, or until a one-shot container has ended well; did its process end since?"""
+"""Gates: wait until a container is healthy, or until a one-shot container has ended well"""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from checks.facts import ContainerFacts, ProcessFacts
+from checks.facts import ContainerFacts
 from host_access.docker_host import DockerHost
 from host_access.outcome import CheckFailed
 
@@ -67,11 +67,6 @@ def finished(facts: ContainerFacts) -> dict[str, Any]:
     except json.JSONDecodeError:
         result = {}
     return {"container": name, "finished_after_s": wait.elapsed_s(), **result}
-
-
-def ended(facts: ProcessFacts) -> dict[str, Any]:
-    """When a process of ``container`` ended last; starting it again does not change that."""
-    return {"ended": DockerHost(facts.get("docker_host")).last_end(facts["container"])}
 
 
 def was_stopped(details: dict[str, Any]) -> bool:

@@ -24,12 +24,6 @@ class ContainerFacts(OnHost):
     timeout_s: Required[float]
 
 
-class ProcessFacts(OnHost):
-    """The container whose process is meant."""
-
-    container: Required[str]
-
-
 class PortsFacts(OnHost):
     """Host ports that the gateway will publish on ``bind``, and networks of other projects that it will join."""
 
@@ -148,7 +142,6 @@ FACTS: Mapping[str, Any] = {
     "host": HostFactsWanted,
     "healthy": ContainerFacts,
     "finished": ContainerFacts,
-    "ended": ProcessFacts,
     "ports": PortsFacts,
     "gpu": CardFacts,
     "isolation": IsolationFacts,

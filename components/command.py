@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import pulumi
 import pulumi_docker as docker
 from pulumi_command import local
 
+from host_access.docker_host import DockerHost
 from planning.hosts.ssh import HostAddress
 
 _PYTHONPATH: dict[str, str] = {}
@@ -74,22 +76,18 @@ def run_module(
     )
 
 
-def ended(container: docker.Container, docker_host: HostAddress, parent: pulumi.Resource) -> pulumi.Output[str]:
-    """A trigger for whatever depends on the process of ``container``: another one once that has ended.
+def ended(container: docker.Container, docker_host: HostAddress) -> pulumi.Output[str]:
+    """A trigger for what is known of one process of ``container``: it changes when that has ended.
 
-    The provider sees that a container was removed, and starts one that it keeps running, but changes no id then; a
-    replica it lets be. So the host is asked at each preview and `up`, once Pulumi knows the container: not before the
-    first `up`, as in a pull request. A host that does not answer is no failure here. Starting the container again
-    changes nothing, so that the `up` after it has nothing to do.
+    The provider starts what it keeps running under the same id, and lets a replica be. So the host is asked, by each
+    preview and `up` that knows the container: a first one doesn't, nor does a pull request's. Starting the container
+    again changes nothing, so the next `up` has nothing to do.
     """
-    facts = pulumi.Output.json_dumps({"container": container.id, "docker_host": docker_host}, sort_keys=True)
-    seen = local.run_output(
-        command=f"{interpreter()} -m checks ended",
-        stdin=facts,
-        environment=dict(_PYTHONPATH) or None,
-        opts=pulumi.InvokeOptions(parent=parent),
-    )
-    return seen.stdout
+
+    async def last_end(container_id: str) -> str:
+        return await asyncio.to_thread(DockerHost(docker_host).last_end, container_id)
+
+    return container.id.apply(last_end)
 
 
 def await_container(
@@ -106,5 +104,5 @@ def await_container(
     facts = {"container": container.name, "what": what, "timeout_s": timeout_s, "docker_host": docker_host}
     triggers: list[pulumi.Input[Any]] = [container.id]
     if until == "healthy":  # of another process that is not known
-        triggers.append(ended(container, docker_host, container))
+        triggers.append(ended(container, docker_host))
     return ask(resource_name, until, facts, triggers=triggers, opts=opts)

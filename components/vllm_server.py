@@ -160,7 +160,7 @@ class VllmServer(pulumi.ComponentResource):
                 container.id,
                 len(args.replicas),
                 *([gateway.container_id] if gateway else []),
-                ended(container, args.docker_host, self),
+                ended(container, args.docker_host),
             ],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, *told_after, *args.start_after]),
         )

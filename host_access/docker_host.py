@@ -14,6 +14,7 @@ from planning.hosts.ssh import HostAddress
 
 COMMAND_TIMEOUT_S = 60
 LOG_LINES = 20
+GONE = re.compile(r"no such container: (\S+)", re.IGNORECASE)
 NEVER = "0001-"  # as Docker says when something has not happened
 COMMAND_NOT_FOUND = 127
 NO_DOCKER = re.compile(r"docker: (command )?not found|command not found: docker")  # in the words of all shells
@@ -47,6 +48,8 @@ class DockerHost:
     def _answer(self, *arguments: str, timeout_s: float = COMMAND_TIMEOUT_S) -> str:
         done = self._run(*arguments, timeout_s=timeout_s)
         if done.returncode != 0:
+            if gone := GONE.search(done.stderr):
+                raise CheckFailed(expected=f"container {gone[1]}", got="somebody removed it", do="pulumi up --refresh")
             raise CheckFailed(
                 expected=f"`docker {' '.join(arguments[:3])}` to work",
                 got=done.stderr.strip() or f"exit code {done.returncode}",
@@ -116,7 +119,7 @@ class DockerHost:
         except CheckFailed:
             return ""
         if done.returncode != 0:
-            return "removed" if "no such container" in done.stderr.lower() else ""
+            return "removed" if GONE.search(done.stderr) else ""
         return "" if done.stdout.startswith(NEVER) else done.stdout.strip()
 
     def execute(
