@@ -15,7 +15,6 @@ from machine import python_env
 from machine.console import StepFailed, duration, line, stop_children
 from machine.paths import REPOSITORY
 from planning.hosts.images import image_names
-from planning.hosts.names import prefix_of
 from quickstart import ports, pulumi, pulumi_state
 from quickstart.environment import environment
 from quickstart.update import update
@@ -23,7 +22,6 @@ from quickstart.update import update
 STACK = "dev"
 DOCUMENT = "samples/harbour-report-2025.pdf"
 QUESTION = "How deep is the approach channel at lowest tide?"
-LONG_RUNNING = ("vllm", "app", "gateway", "gateway-metrics")  # the others do their work and end
 IMAGE_SERVICES = ("python", "nginx", "vllm-cpu")  # of images.compose.yaml: what `dev` runs and builds from
 
 
@@ -64,7 +62,7 @@ def provide_images_and_hub(daemon: str) -> None:
 def deploy() -> None:
     """`pulumi up`, without a preview: the program reports bad settings before it touches anything."""
     pulumi.select_or_create(STACK)
-    # A stack that is there is compared with the host first, so that what was removed by hand comes back.
+    # A stack that is there is compared with the host first, so that what was stopped or removed by hand comes back.
     compare = ["--refresh"] if pulumi.resource_count(STACK) else []
     update(STACK, *compare)
 
@@ -73,23 +71,7 @@ def ask() -> None:
     """Ask in a process of its own: this one runs on the bare interpreter, without the dependencies."""
     command = [str(python_env.PROGRAM.python()), "-m", "operate.ask", "--stack", STACK, DOCUMENT, QUESTION]
     if subprocess.run(command, cwd=REPOSITORY, env=environment(), check=False).returncode != 0:
-        if stopped := stopped_containers():
-            names = " ".join(stopped)
-            raise StepFailed(
-                f"the question was not answered: {names} is stopped", f". ./env.sh && docker start {names}"
-            )
         raise StepFailed("the stack is up, but the question was not answered", "make up")
-
-
-def stopped_containers() -> list[str]:
-    """Those of the stack that ought to run. Docker starts what ends by itself again, but not what somebody stopped."""
-    shown = '{{.Label "pageindex-stack.component"}} {{.Names}}'
-    filters = ("--filter", f"label=pageindex-stack.stack={prefix_of(STACK)}", "--filter", "status=exited")
-    listed = subprocess.run(
-        ["docker", "ps", "--all", *filters, "--format", shown],
-        env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return [name for component, name in map(str.split, listed.stdout.splitlines()) if component in LONG_RUNNING]
 
 
 def show_what_is_there(took: dict[str, float]) -> None:

@@ -27,7 +27,7 @@ from rollout.steps import HOLD_S, UNKNOWN_START_S
 from tests.integration.conftest import Stack, deployed
 from tests.integration.faults import kill_engine
 from tests.integration.load import Load
-from tests.integration.pulumi_project import docker
+from tests.integration.pulumi_project import docker, started_at
 from tests.polling import until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(3600)]
@@ -220,6 +220,33 @@ def test_another_image_starts_with_a_volume_of_its_own_and_the_old_one_is_remove
         configure(rolling, image="vllm-cpu")
         rolling.project.up()
         docker("image", "rm", renamed)
+
+
+def test_a_replica_that_was_stopped_or_removed_comes_back_and_the_other_serves_meanwhile(rolling: Stack) -> None:
+    stopped, other = having(rolling, 2)
+    untouched = {name: started_at(name) for name in (other, f"{rolling.project.prefix}-gateway")}
+    docker("stop", stopped)
+    with load(rolling) as requests:
+        rolling.project.up("--refresh")
+    told(requests, "one of two stopped by hand")
+    assert requests.failed == []
+    assert replicas(rolling) == {stopped: "running", other: "running"}
+    preview = ("preview", "--stack", rolling.project.stack, "--expect-no-changes")
+    rolling.project.pulumi(*preview)
+    rolling.project.pulumi(*preview, "--refresh")
+
+    docker("rm", "--force", stopped)
+    named = rolling.project.up(ok=False)
+    assert f"container {stopped}" in named.stdout
+    assert "pulumi up --refresh" in named.stdout
+    with load(rolling) as requests:
+        rolling.project.up("--refresh")
+    told(requests, "one of two removed by hand")
+    assert requests.failed == []
+    after = replicas(rolling)
+    assert list(after.values()) == ["running", "running"]
+    assert stopped not in after
+    assert {name: started_at(name) for name in untouched} == untouched
 
 
 def test_a_replica_that_dies_is_out_at_once_and_back_when_it_is_healthy(rolling: Stack) -> None:

@@ -78,15 +78,34 @@ def test_a_vllm_whose_engine_dies_answers_503_with_retry_after_and_comes_back_by
     until(lambda: app.get("/ready").status_code == 200, "the app is ready again")
 
 
-def test_a_removed_container_comes_back_with_refresh_and_the_checks_meet_a_sample_that_is_kept(stack: Stack) -> None:
-    name = f"{stack.project.prefix}-app"
+def test_stopped_and_removed_containers_are_named_and_come_back_with_refresh_and_nobody_else_is_touched(
+    stack: Stack,
+) -> None:
+    prefix = stack.project.prefix
+    gateway, app, metrics = f"{prefix}-gateway", f"{prefix}-app", f"{prefix}-gateway-metrics"
     sample = REPOSITORY / "checks" / "sample.pdf"
     kept = stack.client().post("/api/documents", files={"file": (sample.name, sample.read_bytes(), "application/pdf")})
-    docker("rm", "--force", name)
+    outputs, vllm = stack.project.outputs(), replica(prefix)
+    before = started_at(vllm)
+    docker("rm", "--force", app, f"{prefix}-model-fetch")
+    docker("stop", gateway, metrics)
+    named = stack.project.up(ok=False)
+    assert f"somebody stopped {gateway}" in named.stdout or f"container {app}" in named.stdout
+    assert "do:       pulumi up --refresh" in named.stdout
     stack.project.up("--refresh")
+    assert all(docker("inspect", "--format", "{{.State.Running}}", name) == "true" for name in (gateway, app, metrics))
+    after = stack.project.outputs()
+    assert {key: after[key] for key in ("api_key", "api_url", "app_url")} == {
+        key: outputs[key] for key in ("api_key", "api_url", "app_url")
+    }
     client = stack.client()
     assert client.get("/ready").status_code == 200
     assert kept.json()["id"] in {document["id"] for document in client.get("/api/documents").json()["documents"]}
+    docker("stop", app)
+    stack.project.up("--refresh")
+    assert stack.client().get("/ready").status_code == 200, "up has waited for it"
+    assert started_at(vllm) == before
+    stack.project.pulumi("preview", "--stack", stack.project.stack, "--expect-no-changes", "--refresh")
 
 
 def test_a_changed_byte_in_the_weights_is_refused_by_name_and_the_old_vllm_goes_on(stack: Stack) -> None:

@@ -76,6 +76,23 @@ def test_healthy_names_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         containers.healthy(FACTS)
 
 
+@pytest.mark.parametrize(
+    ("policy", "said", "do"),
+    [
+        ("unless-stopped", "somebody stopped vllm", "pulumi up --refresh"),
+        ("no", "it ended with exit code 0", "mend what the log lines name, then `pulumi up` again"),
+    ],
+)
+def test_healthy_tells_a_container_that_was_stopped_from_one_that_ended(
+    monkeypatch: pytest.MonkeyPatch, policy: str, said: str, do: str
+) -> None:
+    ended = {**state(running=False, status="exited"), "HostConfig": {"RestartPolicy": {"Name": policy}}}
+    use(monkeypatch, FakeHost(ended))
+    with pytest.raises(CheckFailed) as raised:
+        containers.healthy(FACTS)
+    assert (raised.value.got, raised.value.do) == (said, do)
+
+
 def test_healthy_stops_at_its_deadline_with_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, FakeHost(state()))
     with pytest.raises(CheckFailed) as raised:

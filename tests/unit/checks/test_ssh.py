@@ -188,6 +188,31 @@ def test_a_file_that_a_container_cannot_show_is_empty_not_a_missing_docker(ssh: 
     assert DockerHost(HOST.facts()).read_file("x", "/proc/net/route") == ""
 
 
+@pytest.mark.parametrize(
+    ("answer", "end"),
+    [
+        ({"out": "0001-01-01T00:00:00Z\n"}, ""),
+        ({"out": "2026-11-27T12:00:00.5Z\n"}, "2026-11-27T12:00:00.5Z"),
+        ({"code": 1, "err": "Error response from daemon: No such container: x\n"}, "removed"),
+        ({"code": 1, "err": "Cannot connect to the Docker daemon\n"}, ""),
+        ({"code": 127, "err": "bash: line 1: docker: command not found\n"}, ""),
+        ({"code": 255, "err": "gpu@host: Permission denied (publickey).\n"}, ""),
+    ],
+)
+def test_the_end_of_a_containers_process_is_known_unless_nobody_answers(
+    ssh: FakeSsh, answer: dict[str, Any], end: str
+) -> None:
+    ssh.plays(answer)
+    assert DockerHost(HOST.facts()).last_end("x") == end
+
+
+def test_a_container_that_was_removed_is_named_with_the_command_that_brings_it_back(ssh: FakeSsh) -> None:
+    ssh.plays({"code": 1, "err": "Error response from daemon: No such container: x\n"})
+    with pytest.raises(CheckFailed) as raised:
+        DockerHost(HOST.facts()).container("x")
+    assert (raised.value.expected, raised.value.do) == ("container x", "pulumi up --refresh")
+
+
 def test_only_ssh_hosts_are_reached_over_ssh() -> None:
     reached: Callable[[object], type] = lambda address: type(commands_on(address))  # type: ignore[arg-type]  # noqa: E731
     assert reached(None) is LocalCommands

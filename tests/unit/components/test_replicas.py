@@ -69,6 +69,19 @@ def test_each_replica_has_its_own_cards_and_no_other(two: Made) -> None:
     assert [request["deviceIds"] for [request] in requests] == [["0", "1"], ["2", "3"]]
 
 
+def test_a_replica_whose_process_ended_is_rolled_out_again_and_no_other(
+    deploy: Callable[..., Made], ends: dict[str, str], two: Made
+) -> None:
+    def triggers(made: Made) -> list[Any]:
+        return [plain(made_by(made, f"llm-{index}-ready"))["triggers"] for index in (0, 1)]
+
+    before = triggers(two)
+    ends["pageindex-two-vllm-0-id"] = "2026-11-27T12:00:00Z"
+    first, second = triggers(deployed(deploy, IMAGE))
+    assert second == before[1]
+    assert first != before[0]
+
+
 def test_rollouts_come_one_after_the_other_and_only_when_all_containers_are_there(two: Made) -> None:
     urns = {name: f"::{name}" for name in ("pageindex-two-vllm-0", "pageindex-two-vllm-1", "llm-0-ready")}
 

@@ -288,3 +288,12 @@ def test_a_replica_that_must_not_start_is_refused_before_anybody_is_stopped(mode
     with pytest.raises(CheckFailed, match="root's"):
         Rollout(facts(mode), host).run()
     assert host.log == []
+
+
+def test_of_two_replicas_the_one_that_was_stopped_is_started_and_the_other_goes_on() -> None:
+    other = replica("pageindex-x-vllm-1-0ther00", "running", slot=1, healthy=True)
+    slots = {0: [Member(f"{NEW}:8000")], 1: [Member(other.address)]}
+    host = FakeHost(replica(NEW, "exited"), other, slots=slots)
+    Rollout(facts("rolling", slots=2), host).run()
+    assert host.log == [f"start {NEW}", f"route {NEW}"]
+    assert host.slots() == slots
