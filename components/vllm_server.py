@@ -154,8 +154,8 @@ class VllmServer(pulumi.ComponentResource):
         return roll_out(
             f"{name}-{replica.index}-ready",
             facts,
-            # A gateway that was replaced, and a number of replicas that was, are told or asked again; a replica that was
-            # stopped is started again.
+            # A gateway that was replaced, and a number of replicas that was, are told or asked again; a replica that
+            # was stopped is started again.
             triggers=[
                 container.id,
                 len(args.replicas),

@@ -231,9 +231,7 @@ def test_a_replica_that_was_stopped_or_removed_comes_back_and_the_other_serves_m
     told(requests, "one of two stopped by hand")
     assert requests.failed == []
     assert replicas(rolling) == {stopped: "running", other: "running"}
-    preview = ("preview", "--stack", rolling.project.stack, "--expect-no-changes")
-    rolling.project.pulumi(*preview)
-    rolling.project.pulumi(*preview, "--refresh")
+    rolling.project.pulumi("preview", "--stack", rolling.project.stack, "--expect-no-changes", "--refresh")
 
     docker("rm", "--force", stopped)
     named = rolling.project.up(ok=False)

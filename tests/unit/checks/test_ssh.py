@@ -200,7 +200,7 @@ def test_a_file_that_a_container_cannot_show_is_empty_not_a_missing_docker(ssh: 
     ],
 )
 def test_the_end_of_a_containers_process_is_known_unless_nobody_answers(
-    ssh: FakeSsh, answer: dict[str, Any], end: str
+    ssh: FakeSsh, answer: dict[str, object], end: str
 ) -> None:
     ssh.plays(answer)
     assert DockerHost(HOST.facts()).last_end("x") == end
