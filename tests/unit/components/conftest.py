@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pulumi
@@ -42,17 +42,14 @@ Made = dict[tuple[str, str], Any]
 
 
 @pytest.fixture
-def ends() -> dict[str, str]:
-    """When the last process of a container ended, by the container's id: what the host says."""
-    return {}
+def deploy(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Made]:
+    """Run a program; return its registrations once all of them have landed.
 
+    ``ends`` is what the host says of containers whose process ended, by the container's id.
+    """
 
-@pytest.fixture
-def deploy(ends: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], Made]:
-    """Run a program; return its registrations once all of them have landed."""
-    monkeypatch.setattr(DockerHost, "last_end", lambda host, container: ends.get(container, ""))
-
-    def run(program: Callable[[], Any], stack: str = "dev") -> Made:
+    def run(program: Callable[[], Any], stack: str = "dev", ends: Mapping[str, str] | None = None) -> Made:
+        monkeypatch.setattr(DockerHost, "last_end", lambda host, container: (ends or {}).get(container, ""))
         recorder = Recorder()
         pulumi.runtime.set_mocks(recorder.mocks, project="pageindex-stack", stack=stack, monitor=recorder)
 

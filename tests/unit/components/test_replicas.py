@@ -34,7 +34,7 @@ def two(deploy: Callable[..., Made]) -> Made:
     return deployed(deploy, IMAGE)
 
 
-def deployed(deploy: Callable[..., Made], image: str, card: str = "NVIDIA L40S") -> Made:
+def deployed(deploy: Callable[..., Made], image: str, card: str = "NVIDIA L40S", **host: Any) -> Made:
     def program() -> None:
         prefix, directory = "pageindex-two", "/srv/models/some-model"
         weights = HostModel(
@@ -57,7 +57,7 @@ def deployed(deploy: Callable[..., Made], image: str, card: str = "NVIDIA L40S")
             ),
         )
 
-    return deploy(program)
+    return deploy(program, **host)
 
 
 def containers(made: Made) -> list[dict[str, Any]]:
@@ -69,15 +69,13 @@ def test_each_replica_has_its_own_cards_and_no_other(two: Made) -> None:
     assert [request["deviceIds"] for [request] in requests] == [["0", "1"], ["2", "3"]]
 
 
-def test_a_replica_whose_process_ended_is_rolled_out_again_and_no_other(
-    deploy: Callable[..., Made], ends: dict[str, str], two: Made
-) -> None:
+def test_a_replica_whose_process_ended_is_rolled_out_again_and_no_other(deploy: Callable[..., Made], two: Made) -> None:
     def triggers(made: Made) -> list[Any]:
         return [plain(made_by(made, f"llm-{index}-ready"))["triggers"] for index in (0, 1)]
 
     before = triggers(two)
-    ends["pageindex-two-vllm-0-id"] = "2026-11-27T12:00:00Z"
-    first, second = triggers(deployed(deploy, IMAGE))
+    ended = {"pageindex-two-vllm-0-id": "2026-11-27T12:00:00Z"}
+    first, second = triggers(deployed(deploy, IMAGE, ends=ended))
     assert second == before[1]
     assert first != before[0]
 
