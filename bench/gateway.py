@@ -37,7 +37,7 @@ STREAMS_A_ROUND = 12
 
 
 def body_of(size: int) -> str:
-    """A chat of about ``size`` bytes, as a page of a document makes it."""
+    """A chat of ``size`` bytes, as a page of a document makes it; nginx takes up to 1 MiB unless it is told."""
     question = {"role": "user", "content": "What is the capital of France?"}
     fixed = len(json.dumps({"model": MODEL, "messages": [{"role": "system", "content": ""}, question]}))
     page = "The quick brown fox jumps over the lazy dog. " * (size // 45 + 1)

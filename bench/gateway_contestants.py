@@ -69,7 +69,6 @@ pid /tmp/nginx.pid;
 events { worker_connections 1024; }
 http {
     default_type application/octet-stream;
-    client_max_body_size 2m;  # the guide leaves it at 1m, which a body of 1 MB and its JSON may exceed
     log_format main '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" '
                     '"$http_user_agent" "$http_x_forwarded_for"';
     access_log /dev/stdout main;
@@ -87,8 +86,7 @@ events { worker_connections 4096; }
 http {
     access_log off;
     keepalive_requests 100000000;
-    client_max_body_size 2m;
-    client_body_buffer_size 2m;  # no body touches a disk
+    client_body_buffer_size 1m;  # no body touches a disk
 %s
 }
 """

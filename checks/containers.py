@@ -1,4 +1,4 @@
-"""Gates: wait until a container is healthy, or until a one-shot container has ended well"""
+"""Gates: wait until a container is healthy, or until a one-shot container has ended well."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class PageIndexApp(pulumi.ComponentResource):
                 network_name=args["network_name"],
                 llm_base_url=inner_url(args["prefix"]),
                 llm_api_key=args["vllm_key"],
-                models=AskedModels.of_one(tokens, sees=model.task == "vision"),
+                models=AskedModels.of_one(tokens, sees=model.sees),
             ),
             pulumi.ResourceOptions(parent=self),
         )

@@ -8,6 +8,7 @@ counted when the body has said which model is meant; how many of their requests 
 from __future__ import annotations
 
 from planning.gateway.config import GatewayConfig
+from planning.settings.gateway import seconds_between
 
 
 def client_limits(config: GatewayConfig) -> list[str]:
@@ -47,7 +48,7 @@ def model_limits(config: GatewayConfig) -> list[str]:
     lines += ['map "" $uncounted { default ""; }', "limit_req_zone $uncounted zone=uncounted:32k rate=1r/s;"]
     lines += ['map "$client $target" $model_retry_after {', "    default $client_retry_after;"]
     pairs = [(name, *each) for name in clients for each in config.clients[name].model_requests_per_minute.items()]
-    lines += [f'    "{name} {model}" {-(-60 // rate)};' for name, model, rate in pairs]
+    lines += [f'    "{name} {model}" {seconds_between(rate)};' for name, model, rate in pairs]
     lines += ["}"]
     for rate in _model_rates(config):
         zone = f"model_requests_{rate}"

@@ -16,7 +16,7 @@ from planning.hosts.minimum_versions import Version
 from planning.memory.accounting import SAMPLER_BYTES, Accounting, accounting
 from planning.memory.cards import Card
 from planning.memory.model_sizes import GIB, WIDE_BYTES, kv_bytes, weights_gib
-from planning.settings.model import POOLING, Architecture, InlineModel
+from planning.settings.model import Architecture, InlineModel
 from planning.settings.vllm import VllmSettings
 
 BLOCK_TOKENS = 16  # KV cache is handed out in blocks
@@ -156,14 +156,14 @@ def _card_budget(
 ) -> CardBudget:
     tensor, stages = vllm.tensor_parallel_size, vllm.pipeline_parallel_size
     counted = accounting(shape, version)
-    samples = stage == stages - 1 and model.task not in POOLING
+    samples = stage == stages - 1 and model.writes
     activation = activation_gib(shape, vllm, card, counted, samples=samples)
-    count = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs, full=model.task not in POOLING)
+    count = 0 if vllm.enforce_eager else graph_count(vllm.max_num_seqs, full=model.writes)
     graphs = count * (GRAPH_MIB + GRAPH_LAYER_MIB * layers) / 1024
     sampler = vllm.max_num_seqs * shape.vocab_size * counted.penalty_bytes / GIB if samples else 0.0
     beside = (0.0 if counted.counts_graphs else graphs) + (0.0 if counted.counts_consumed else sampler)
     if samples:
-        beside += max(0.0, sampling_gib(shape, vllm, card, SAMPLER_BYTES) - activation)
+        beside += max(0.0, sampling_gib(shape, vllm, card, SAMPLER_BYTES) + PEAK_FLOOR_GIB - activation)
     return CardBudget(
         total=card.cuda_gib,
         outside=CONTEXT_GIB + card.reserved_gib + (NCCL_GIB if tensor * stages > 1 else 0),
@@ -200,7 +200,7 @@ def batched_tokens(vllm: VllmSettings, card: Card) -> int:
 def sampling_gib(shape: Architecture, vllm: VllmSettings, card: Card, sampler_bytes: float) -> float:
     """The peak of sampling all sequences at once."""
     logits = vllm.max_num_seqs * shape.vocab_size * sampler_bytes / GIB
-    return logits + _hidden_gib(shape, vllm, card) + PEAK_FLOOR_GIB
+    return logits + _hidden_gib(shape, vllm, card)
 
 
 def _hidden_gib(shape: Architecture, vllm: VllmSettings, card: Card) -> float:
@@ -229,8 +229,8 @@ def activation_gib(
     if vllm.pipeline_parallel_size > 1:
         forward += 2 * hidden + PEAK_FLOOR_GIB  # buffers that go from stage to stage
     sampling = sampling_gib(shape, vllm, card, counted.profiled_sampler_bytes)
-    if counted.second_runner:
-        sampling -= PEAK_FLOOR_GIB
+    if not counted.second_runner:
+        sampling += PEAK_FLOOR_GIB
     image = hidden if shape.vision_parameters else 0.0  # embedded images wait for the forward pass
     peak = max(forward, sampling if samples else 0.0) + image
     return max(peak, shape.vision_activation_gib) + workspace

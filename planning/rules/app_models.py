@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from planning.hosts.names import STABLE_ALIAS
 from planning.rules.draft import Draft
-from planning.rules.several import ANSWERING, default_of
+from planning.rules.several import default_of
 from planning.settings.areas import StackSettings
 from planning.settings.config_commands import rm_line, set_value_line
 from planning.settings.errors import ConfigError
@@ -84,10 +84,10 @@ def _hindrance(purpose: str, draft: Draft) -> str | None:
     """Why a model cannot do it, or None; one that could not be looked up has an error of its own."""
     if draft.model is None:
         return None
-    if draft.model.task not in ANSWERING:
+    if not draft.model.writes:
         return f"its task is {draft.model.task}, and what {PURPOSES[purpose]} has to chat"
     if purpose != "scans":
         return None
-    if not (draft.model.task == "vision" or draft.model.multimodal):
+    if not draft.model.sees:
         return f"{draft.model.repo} reads no images"
     return "it is told to take no images" if draft.settings.vllm.images_per_prompt == 0 else None

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from planning.rules.answering import hindrance
 from planning.rules.draft import Draft
 from planning.settings.errors import ConfigError
-from planning.settings.model import POOLING
 
 OF_WRITING = ("tool_call_parser", "reasoning_parser", "max_new_tokens")
 DRAFTING = ("speculative-config", "spec-method", "spec-model", "spec-tokens")  # flags that guess the next words
@@ -36,7 +35,7 @@ def model_errors(draft: Draft) -> Iterator[ConfigError]:
 def task_errors(draft: Draft) -> Iterator[ConfigError]:
     """What only a model that writes can have, with one that gives vectors or scores."""
     model = draft.model
-    if model is None or model.task not in POOLING:
+    if model is None or model.writes:
         return
     why = f"{model.repo} writes nothing: its task is {model.task}"
     for field in OF_WRITING:

@@ -9,10 +9,7 @@ from planning.rules.draft import Draft
 from planning.settings.areas import StackSettings
 from planning.settings.config_commands import rm_line, set_value_line
 from planning.settings.errors import ConfigError
-from planning.settings.model import Task
 from planning.settings.readings import meant_entry
-
-ANSWERING: tuple[Task, ...] = ("chat", "vision")
 
 
 def default_of(settings: StackSettings, drafts: Sequence[Draft]) -> Draft | None:
@@ -20,7 +17,7 @@ def default_of(settings: StackSettings, drafts: Sequence[Draft]) -> Draft | None
     if settings.default_model or len(drafts) == 1:
         wanted = settings.default_model or drafts[0].name
         return next((draft for draft in drafts if draft.name == wanted), None)
-    able = [draft for draft in drafts if draft.model is None or draft.model.task in ANSWERING]
+    able = [draft for draft in drafts if draft.model is None or draft.model.writes]
     return able[0] if len(able) == 1 else None
 
 
@@ -103,7 +100,7 @@ def _names(settings: StackSettings, stack: str) -> Iterator[ConfigError]:
 
 def _default(settings: StackSettings, drafts: Sequence[Draft]) -> Iterator[ConfigError]:
     stack, named = drafts[0].stack, settings.default_model
-    able = [draft.name for draft in drafts if draft.model is None or draft.model.task in ANSWERING]
+    able = [draft.name for draft in drafts if draft.model is None or draft.model.writes]
     if not able:
         reason = "none of `models` chats, and the app's questions need one that does"
         first = f"models.{drafts[0].name}.model"

@@ -26,10 +26,7 @@ def on_their_cards(given: StackSettings, drafts: Sequence[Draft]) -> tuple[list[
     card = with_cards[0].card if with_cards else None
     if len(drafts) == 1 or card is None:
         return list(drafts), []
-    tenants = [
-        Tenant(name=each.name, model=each.model, vllm=each.settings.vllm, version=vllm_version(each.image or ""))
-        for each in with_cards
-    ]
+    tenants = [_tenant(each) for each in with_cards]
     count = drafts[0].card_count
     reasons = without_cards(tenants, count)
     if not reasons:
@@ -38,6 +35,10 @@ def on_their_cards(given: StackSettings, drafts: Sequence[Draft]) -> tuple[list[
     places = place_all(settled.tenants, card, count) if settled.tenants else {}
     errors = list(_errors(given, drafts, reasons, settled, places, card))
     return _placed([draft for draft in drafts if draft.name not in settled.left_out], places), errors
+
+
+def _tenant(draft: Draft) -> Tenant:
+    return Tenant(name=draft.name, model=draft.model, vllm=draft.settings.vllm, version=vllm_version(draft.image or ""))
 
 
 def _placed(drafts: Sequence[Draft], places: dict[str, Place]) -> list[Draft]:
@@ -106,9 +107,7 @@ def _where(name: str, places: dict[str, Place]) -> str:
 
 def _no_room(draft: Draft, settled: Settled, card: Card) -> str:
     """What it would need, and the most that there is."""
-    tenant = Tenant(
-        name=draft.name, model=draft.model, vllm=draft.settings.vllm, version=vllm_version(draft.image or "")
-    )
+    tenant = _tenant(draft)
     room = {index: room_gib(settled.tenants, card, index) for index in range(draft.card_count)}
     most = max(room, key=lambda index: room[index])
     each = draft.settings.vllm.cards_per_replica

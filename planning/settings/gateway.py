@@ -44,6 +44,11 @@ def _is_a_day(value: str) -> str:
 Day = Annotated[str, BeforeValidator(_day), Field(pattern=r"^2\d{3}-\d{2}-\d{2}$"), AfterValidator(_is_a_day)]
 
 
+def seconds_between(requests_per_minute: int) -> int:
+    """Whole seconds in which one request of a minute's share comes free again."""
+    return math.ceil(60 / requests_per_minute)
+
+
 class ClientSettings(SettingsBase):
     """What one client of the gateway may do; its key stands under api_keys with the same name."""
 
@@ -73,7 +78,7 @@ class ClientSettings(SettingsBase):
     @property
     def retry_after_s(self) -> int:
         """Seconds after which the next request passes, if the minute's share is used up."""
-        return math.ceil(60 / self.requests_per_minute)
+        return seconds_between(self.requests_per_minute)
 
 
 class TlsFiles(SettingsBase):

@@ -9,7 +9,6 @@ from pydantic import Field
 from planning.settings.base import SettingsBase
 
 Task = Literal["chat", "vision", "embedding", "rerank"]
-POOLING: tuple[Task, ...] = ("embedding", "rerank")  # tasks of models that write nothing
 UNPINNED = "unpinned"  # the catalog's word for a commit that no public source names
 
 
@@ -161,6 +160,16 @@ class InlineModel(SettingsBase):
         examples=[269060552],
     )
     source: str = Field("", description="Where these facts come from.")
+
+    @property
+    def writes(self) -> bool:
+        """Whether it answers in text; the others give one vector or one score for a text."""
+        return self.task in {"chat", "vision"}
+
+    @property
+    def sees(self) -> bool:
+        """Whether it reads images, and writes what is on them."""
+        return self.writes and (self.task == "vision" or self.multimodal)
 
     @property
     def pinned(self) -> bool:

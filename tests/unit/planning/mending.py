@@ -7,7 +7,10 @@ import itertools
 import json
 import re
 import shlex
+from collections.abc import Iterable
 from typing import Any
+
+from planning.settings.errors import ConfigError
 
 TYPED_BY_HAND = "a-token-typed-at-the-prompt"
 KEY_FILE = "-----BEGIN PRIVATE KEY-----\nMIIB"
@@ -21,6 +24,15 @@ def apply(mend: str, settings: dict[str, Any], secrets: dict[str, Any]) -> tuple
         source, pipe, command = command.rpartition(" | ")
         assert source in {"", "openssl rand -hex 32", "pulumi stack output -s ocr api_key --show-secrets"}, source
         _run(shlex.split(command), RANDOM if pipe else None, settings, secrets)
+    return settings, secrets
+
+
+def apply_all(
+    errors: Iterable[ConfigError], settings: dict[str, Any], secrets: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The content after the lines of all ``errors``, each applied once."""
+    for error in errors:
+        settings, secrets = apply(error.mend, settings, secrets)
     return settings, secrets
 
 

@@ -11,7 +11,7 @@ from planning.plan import StackPlan, plan_stack
 from planning.rules.scans import ocr_server
 from planning.services.app import AskedModel, app_service
 from planning.stack_files import ROOT, plan_of_file
-from tests.unit.planning.mending import apply
+from tests.unit.planning.mending import apply_all
 from tests.unit.planning.test_several_models import CARDS, CPU, EMBEDDER, KEYS, ONE, SMALL, refused, with_models
 
 EYES: dict[str, Any] = {**SMALL, "model": {**EMBEDDER, "repo": "a/eyes", "task": "vision", "multimodal": True}}
@@ -78,10 +78,7 @@ def test_a_bad_choice_is_refused_by_key_and_its_mending_lines_make_it_pass(
     found = refused(file)
     assert key in [error.key for error in found], [str(error) for error in found]
     assert reason in next(error.reason for error in found if error.key == key)
-    settings, secrets = file, dict(KEYS)
-    for error in found:
-        settings, secrets = apply(error.mend, settings, secrets)
-    plan_stack("s", settings, secrets)
+    plan_stack("s", *apply_all(found, file, KEYS))
 
 
 @pytest.mark.parametrize(

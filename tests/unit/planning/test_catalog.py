@@ -14,7 +14,6 @@ from planning.memory.placement import uneven
 from planning.models.catalog import catalog, resolve_model
 from planning.models.local_directory import read_local_model
 from planning.rules.model import OF_WRITING
-from planning.settings.model import POOLING
 from planning.settings.vllm import VllmSettings
 
 # Parameters as the hub counts them, and bytes of all safetensors, where published.
@@ -52,7 +51,7 @@ def test_the_size_on_disk_is_that_of_the_dimensions(name: str) -> None:
     assert bytes_on_disk(known) == pytest.approx(bytes_on_disk(computed), rel=0.003)
 
 
-@pytest.mark.parametrize("name", [name for name, model in catalog().items() if model.task in POOLING])
+@pytest.mark.parametrize("name", [name for name, model in catalog().items() if not model.writes])
 def test_a_model_that_writes_nothing_has_nothing_that_is_for_writing(name: str) -> None:
     model = catalog()[name]
     assert [getattr(model, field) for field in OF_WRITING] == [None] * len(OF_WRITING)

@@ -8,7 +8,7 @@ import pytest
 
 from planning.plan import StackPlan, plan_stack
 from planning.settings.errors import BadStackFile, ConfigError
-from tests.unit.planning.mending import apply
+from tests.unit.planning.mending import apply, apply_all
 
 KEYS = {"api_keys": {"al": "k" * 40}}
 LARGE: dict[str, Any] = {"model": "qwen3-32b-awq", "max_model_len": 8192}
@@ -33,10 +33,7 @@ def refused(file: dict[str, Any]) -> list[ConfigError]:
 
 def mended(file: dict[str, Any]) -> StackPlan:
     """The plan after the printed lines, applied once."""
-    settings, secrets = file, dict(KEYS)
-    for error in refused(file):
-        settings, secrets = apply(error.mend, settings, secrets)
-    return plan_stack("s", settings, secrets)
+    return plan_stack("s", *apply_all(refused(file), file, KEYS))
 
 
 def said(file: dict[str, Any], name: str) -> ConfigError:

@@ -11,7 +11,7 @@ from planning.__main__ import plan_text
 from planning.memory.budget import CONTEXT_GIB
 from planning.plan import StackPlan, plan_stack
 from planning.settings.errors import BadStackFile, ConfigError
-from tests.unit.planning.mending import apply
+from tests.unit.planning.mending import apply, apply_all
 
 SMALL: dict[str, Any] = {"model": "smollm2-135m-instruct", "image": "vllm-cpu", "device": "cpu", "max_model_len": 4096}
 CPU: dict[str, Any] = {"models": {"chat": SMALL, "quick": {**SMALL, "max_num_seqs": 4}}, "default_model": "chat"}
@@ -109,9 +109,7 @@ def test_a_bad_file_is_refused_by_key_and_its_mending_lines_make_it_pass(
     found = refused(file)
     assert key in [error.key for error in found], [str(error) for error in found]
     assert reason in next(error.reason for error in found if error.key == key)
-    settings, secrets = file, dict(KEYS)
-    for error in found:
-        settings, secrets = apply(error.mend, settings, secrets)
+    settings, secrets = apply_all(found, file, KEYS)
     try:
         plan_stack("s", settings, secrets)
     except BadStackFile as again:  # the default may be open once a model is gone
@@ -185,11 +183,8 @@ def test_a_card_that_is_too_full_is_refused_for_each_model_on_it_and_the_mending
     file = with_models(SHARED, large={"model": "qwen3-32b-awq"}, mini={"model": "qwen3-8b"})
     found = refused(file)
     assert [error.key for error in found] == [f"models.{name}.gpu_memory_utilization" for name in ("large", "mini")]
-    settings, secrets = file, dict(KEYS)
-    for error in found:
-        assert "does not start" in error.reason
-        settings, secrets = apply(error.mend, settings, secrets)
-    plan_stack("s", settings, secrets)
+    assert all("does not start" in error.reason for error in found)
+    plan_stack("s", *apply_all(found, file, KEYS))
 
 
 def test_a_model_for_which_no_card_is_left_is_told_to_share_one() -> None:
